@@ -1,0 +1,114 @@
+"""Runs stages as one Ray Data stream: the only module that builds a Ray Dataset.
+
+One item is one block and one batch, so a shard is never cut or merged on its way (measured: Ray's own Parquet
+reader re-cuts blocks and its checkpoint loses rows). Retries are bounded; an item that fails for good is left
+out of what comes back, which the recount from the files then finds.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+import ray
+import ray.data
+
+from infra.cluster import Pool, connect, light_pool, model_pool
+from infra.executor import Stage, add_counts
+from infra.plan import Settings
+from infra.progress import Counts, Display
+
+MAX_RESTARTS = 4
+MAX_TASK_RETRIES = 2
+
+
+class ActorReporter:
+    """Sends counts from a stage's process to the counting actor."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def __call__(self, event: str, count: int) -> None:
+        """Send a count without waiting."""
+        self._actor.add.remote({event: count})
+
+    def flush(self) -> None:
+        """Wait until everything sent so far was counted: calls of one caller arrive in order."""
+        ray.get(self._actor.add.remote({}))
+
+
+@dataclass
+class RayExecutor:
+    """Executes streams on the cluster it connects to."""
+
+    settings: Settings
+    counts: dict[str, int] = field(default_factory=dict)
+    name: str = "ray"
+
+    def __post_init__(self) -> None:
+        """Connect, and decide on the device by what the cluster has."""
+        connect()
+        if self.settings.device == "auto":
+            has_gpu = ray.cluster_resources().get("GPU", 0) > 0
+            self.settings = replace(self.settings, device="cuda" if has_gpu else "cpu")
+
+    def run(
+        self, title: str, items: Sequence[dict[str, Any]], stages: Sequence[Stage], totals: Mapping[str, int]
+    ) -> Iterator[dict[str, Any]]:
+        """Send every item through the stages and yield the rows that come out, in any order."""
+        _configure()
+        actor = ray.remote(num_cpus=0)(Counts).remote()
+        dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
+        for stage in stages:
+            dataset = self._add(dataset, stage, ActorReporter(actor))
+        with Display(title, totals, lambda: ray.get(actor.snapshot.remote())):
+            for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+                yield from table.to_pylist()
+            self.counts = add_counts(self.counts, ray.get(actor.snapshot.remote()))
+
+    def _add(self, dataset: Any, stage: Stage, reporter: ActorReporter) -> Any:
+        arguments = {**stage.arguments, "reporter": reporter}
+        settings: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
+        if stage.size == "task":
+            return dataset.map_batches(
+                _as_task(stage.operator, arguments),
+                num_cpus=Pool().num_cpus,
+                max_retries=MAX_TASK_RETRIES,
+                **settings,
+            )
+        pool = model_pool(self.settings) if stage.size == "model" else light_pool()
+        return dataset.map_batches(
+            stage.operator,
+            fn_constructor_kwargs=arguments,
+            compute=ray.data.ActorPoolStrategy(size=pool.actors),
+            num_cpus=pool.num_cpus,
+            num_gpus=pool.num_gpus or None,
+            max_restarts=MAX_RESTARTS,
+            max_task_retries=MAX_TASK_RETRIES,
+            **settings,
+        )
+
+
+def _as_task(operator: Callable[..., Any], arguments: dict[str, Any]) -> Callable[[pa.Table], pa.Table]:
+    """Make a function of a class, under its name: Ray runs functions as tasks and classes as actors."""
+
+    def run(table: pa.Table) -> pa.Table:
+        return operator(**arguments)(table)
+
+    run.__name__ = run.__qualname__ = getattr(operator, "__name__", "run")
+    return run
+
+
+def _configure() -> None:
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = None
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # Bounded restarts have no named parameter yet; the version range in pyproject.toml follows from this.
+    warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+    warnings.filterwarnings("ignore", message=".*minimum number of concurrent actors.*")

@@ -1,0 +1,43 @@
+"""Runs stages in this process, without Ray: for tests, notebooks, small machines and debugging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from infra.executor import Stage, add_counts
+from infra.plan import Settings
+from infra.progress import Counts, Display
+
+
+@dataclass
+class InlineExecutor:
+    """Executes streams one item after the other."""
+
+    settings: Settings
+    counts: dict[str, int] = field(default_factory=dict)
+    name: str = "inline"
+
+    def __post_init__(self) -> None:
+        """Decide on the device."""
+        if self.settings.device == "auto":
+            import torch
+
+            self.settings = replace(self.settings, device="cuda" if torch.cuda.is_available() else "cpu")
+
+    def run(
+        self, title: str, items: Sequence[dict[str, Any]], stages: Sequence[Stage], totals: Mapping[str, int]
+    ) -> Iterator[dict[str, Any]]:
+        """Send every item through the stages and yield the rows that come out, in order."""
+        reporter = Counts()
+        operators = [stage.operator(**stage.arguments, reporter=reporter) for stage in stages]
+        with Display(title, totals, reporter.snapshot):
+            for item in items:
+                table = pa.Table.from_pylist([item])
+                for operator in operators:
+                    table = operator(table)
+                yield from table.to_pylist()
+        self.counts = add_counts(self.counts, reporter.snapshot())

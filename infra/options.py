@@ -1,0 +1,170 @@
+"""Command lines: frozen pydantic models read by tyro, with a YAML file for any part of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from infra import storage
+from infra.shards import InputError
+from operators.catalog import Proposals
+from operators.datasets.annotations import AnnotationError
+
+Dataset = Literal["refcoco", "refcoco+", "refcocog"]
+SplitName = Literal["val", "testA", "testB", "test"]
+DATASETS: tuple[Dataset, ...] = ("refcoco", "refcoco+", "refcocog")
+SPLITS: tuple[SplitName, ...] = ("val", "testA", "testB", "test")
+
+
+class Exit(IntEnum):
+    """What the exit status of every job means."""
+
+    COMPLETE = 0
+    CRASH = 1
+    BAD_INPUT = 2
+    QUARANTINE_ABOVE_LIMIT = 3
+    INCOMPLETE = 5
+
+
+class Options(BaseModel):
+    """Base of the options of a job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExecutorOptions(Options):
+    """Where a job runs."""
+
+    executor: Literal["ray", "inline"] = "ray"
+    """Ray (this machine or the cluster of the job), or this process alone."""
+    threads: Annotated[int, Field(ge=1)] = 2
+    """Torch threads of one model actor; recorded, since it decides the last bits of sums on CPU."""
+    actors: Annotated[int, Field(ge=0)] = 0
+    """Model actors; 0 for as many as there is room for."""
+
+
+class PrepareOptions(ExecutorOptions):
+    """Make shards, a manifest and caption banks from annotation files and a folder of images."""
+
+    images: str
+    """Folder of the pictures (COCO train2014)."""
+    out: str
+    """Folder for the shards; any fsspec URL."""
+    refer: str | None = None
+    """Folder with REFER's files: refcoco/, refcoco+/, refcocog/, or the files of one dataset."""
+    reclip: str | None = None
+    """Folder with ReCLIP's jsonl files; a split found here is not read from REFER's files."""
+    detections: str | None = None
+    """Folder with <dataset>_dets_dict.json; by default the two folders above are looked into."""
+    datasets: tuple[Dataset, ...] = DATASETS
+    splits: tuple[SplitName, ...] = SPLITS
+    images_per_shard: Annotated[int, Field(ge=1)] = 32
+
+
+class BenchmarkOptions(ExecutorOptions):
+    """Score methods on prepared shards and print the table of accuracies."""
+
+    data: str
+    """Folder made by prepare_refcoco.py; any fsspec URL."""
+    out: str
+    """Folder for the run's own files: table, run.json, log."""
+    artifacts: str | None = None
+    """Folder of reusable results (features, predictions); <out>/artifacts by default, and may be shared."""
+    datasets: tuple[Dataset, ...] = ()
+    """Datasets to score; all that were prepared by default."""
+    splits: tuple[SplitName, ...] = ()
+    """Splits to score; all that were prepared by default."""
+    proposals: tuple[Proposals, ...] = ("gold", "detections")
+    """Where candidate boxes come from; every source is a line of its own."""
+    methods: tuple[str, ...] = ("first-box", "P")
+    """Names from the catalogue, or drawings in paper notation joined by | (quote it)."""
+    encoders: tuple[str, ...] = ("ViT-B-32:openai",)
+    """ARCHITECTURE:TAG, ARCHITECTURE:FILE or a model folder; a comma joins the members of an ensemble."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Stop after this many images, rounded up to whole shards."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.001
+    """Share of expressions that may be set aside before the job ends with exit 3."""
+    plan: bool = False
+    """Print the plan and stop."""
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def main(
+    options_type: type[OptionsT], job: Callable[[OptionsT], int], argv: Sequence[str] | None = None
+) -> int:
+    """Read the command line, run a job, and turn the user's mistakes into exit 2 with one clear line."""
+    try:
+        return int(job(parse(options_type, list(sys.argv[1:] if argv is None else argv))))
+    except (InputError, AnnotationError) as problem:
+        print(f"error: {problem}", file=sys.stderr, flush=True)
+        return Exit.BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr, flush=True)
+        return Exit.INCOMPLETE
+
+
+def parse(options_type: type[OptionsT], argv: list[str]) -> OptionsT:
+    """Read `--config FILE` (YAML) and flags; a flag wins over the file.
+
+    Raises:
+        InputError: for an unreadable file, an unknown key or a bad value, naming file and key.
+        SystemExit: with status 2, from tyro, for a bad flag.
+    """
+    values, argv = _config_values(options_type, argv)
+    default: Any = tyro.MISSING
+    if values:
+        missing = {n: tyro.MISSING for n, f in options_type.model_fields.items() if f.is_required()}
+        default = options_type.model_construct(**{**missing, **values})
+    options = tyro.cli(options_type, args=argv, default=default, description=options_type.__doc__)
+    try:
+        return options_type.model_validate(options.model_dump())
+    except ValidationError as problem:
+        detail = problem.errors(include_url=False)[0]
+        name = str(detail["loc"][0]).replace("_", "-")
+        raise InputError(f"--{name}: {detail['msg']} (found {detail['input']!r})") from problem
+
+
+def _config_values(options_type: type[Options], argv: list[str]) -> tuple[dict[str, Any], list[str]]:
+    if "--config" not in argv:
+        return {}, argv
+    position = argv.index("--config")
+    if position + 1 == len(argv):
+        raise InputError("--config needs the path of a YAML file")
+    url = argv[position + 1]
+    try:
+        content = yaml.safe_load(storage.read_bytes(url))
+    except FileNotFoundError as problem:
+        raise InputError(f"--config: {url} does not exist") from problem
+    except yaml.YAMLError as problem:
+        raise InputError(f"{url}: not plain YAML: {problem}") from problem
+    if not isinstance(content, dict):
+        raise InputError(f"{url}: expected `option: value` lines")
+    values = {_checked_name(options_type, url, key): value for key, value in content.items()}
+    checked = {name: _checked_value(options_type, url, name, value) for name, value in values.items()}
+    return checked, argv[:position] + argv[position + 2 :]
+
+
+def _checked_name(options_type: type[Options], url: str, key: Any) -> str:
+    name = str(key).replace("-", "_")
+    if name not in options_type.model_fields:
+        raise InputError(f"{url}: unknown key {key!r}; known: {', '.join(options_type.model_fields)}")
+    return name
+
+
+def _checked_value(options_type: type[Options], url: str, name: str, value: Any) -> Any:
+    field = options_type.model_fields[name]
+    try:
+        annotated: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        return TypeAdapter(annotated).validate_python(value)
+    except ValidationError as problem:
+        raise InputError(f"{url}: {name}: {problem.errors(include_url=False)[0]['msg']}") from problem

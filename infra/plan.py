@@ -1,0 +1,157 @@
+"""What a run needs, what of it exists, and what is left to make. Imports neither ray nor torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+from infra.artifacts import Address, ArtifactStore
+from infra.shards import Manifest, Shard, Split
+from operators.products import Features, Predictions, Product, Texts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What changes speed or place but never a number on CPU float32.
+
+    Attributes:
+        device: torch device of the model actors.
+        threads: torch threads of one actor.
+        actors: model actors; 0 for as many as the cluster has room for.
+        views_per_batch: GPU batch of the image tower.
+    """
+
+    device: str = "cpu"
+    threads: int = 2
+    actors: int = 0
+    views_per_batch: int = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run as data: it travels to every actor.
+
+    Attributes:
+        data: folder of the prepared shards.
+        store: artifacts folder.
+        shards: the shards to cover, in manifest order.
+        splits: the chosen dataset splits.
+        predictions: the products asked for; everything else follows from them.
+    """
+
+    data: str
+    store: ArtifactStore
+    shards: tuple[Shard, ...]
+    splits: tuple[Split, ...]
+    predictions: tuple[Predictions, ...]
+    settings: Settings = field(default_factory=Settings)
+
+    @cached_property
+    def shards_by_index(self) -> dict[int, Shard]:
+        """Return the shards by their number."""
+        return {shard.index: shard for shard in self.shards}
+
+    @cached_property
+    def banks(self) -> dict[tuple[str, str], Split]:
+        """Return the chosen splits by (dataset, split)."""
+        return {(split.dataset, split.split): split for split in self.splits}
+
+    def address(self, product: Product, shard: Shard | None = None) -> Address:
+        """Return where a part lies; texts belong to a split, everything else to a shard."""
+        if isinstance(product, Texts):
+            split = self.banks[product.dataset, product.split]
+            return Address(product.folder, f"{product.dataset}-{product.split}", split.bank_digest)
+        assert shard is not None
+        digest = shard.row_digest if isinstance(product, Predictions) else shard.image_digest
+        return Address(product.folder, shard.stem, digest)
+
+    def missing_predictions(self, shard: Shard) -> list[Predictions]:
+        """Return the predictions of a shard that have no part yet."""
+        return [p for p in self.predictions if not self.store.has(self.address(p, shard))]
+
+    def missing_features(self, shard: Shard) -> list[Features]:
+        """Return the features that the missing predictions of a shard need and that have no part yet."""
+        needed = _distinct(f for p in self.missing_predictions(shard) for row in p.features() for f in row)
+        return [f for f in needed if not self.store.has(self.address(f, shard))]
+
+    def missing_texts(self) -> list[Texts]:
+        """Return the text parts that some missing prediction needs and that do not exist."""
+        pending = _distinct(p for shard in self.shards for p in self.missing_predictions(shard))
+        needed = _distinct(t for p in pending for row in p.texts() for t in row)
+        return [t for t in needed if not self.store.has(self.address(t))]
+
+    def pending_shards(self) -> list[Shard]:
+        """Return the shards that still lack a prediction."""
+        return [shard for shard in self.shards if self.missing_predictions(shard)]
+
+    def planned_expressions(self) -> dict[tuple[str, str], int]:
+        """Return the number of expressions by (dataset, split), from the manifest."""
+        return {
+            (s.dataset, s.split): sum(shard.expressions.get(s.name, 0) for shard in self.shards)
+            for s in self.splits
+        }
+
+
+def choose_shards(manifest: Manifest, splits: Sequence[Split], limit: int | None) -> tuple[Shard, ...]:
+    """Return the shards that hold a chosen split, whole, up to the first `limit` images.
+
+    A limit is rounded up to whole shards, so that its parts serve the full run too.
+    """
+    names = {split.name for split in splits}
+    chosen: list[Shard] = []
+    for shard in manifest.shards:
+        if limit is not None and sum(s.images for s in chosen) >= limit:
+            break
+        if names & set(shard.expressions):
+            chosen.append(shard)
+    return tuple(chosen)
+
+
+def describe(plan: Plan) -> str:
+    """Say what a run covers, what exists and what will be made."""
+    pending = plan.pending_shards()
+    features = [(f, s) for s in pending for f in plan.missing_features(s)]
+    needed = sum(
+        len(_distinct(f for p in plan.missing_predictions(s) for row in p.features() for f in row))
+        for s in pending
+    )
+    expressions = plan.planned_expressions()
+    rows = [
+        ("images", f"{sum(s.images for s in plan.shards)} in {len(plan.shards)} shards"),
+        ("regions", f"{sum(s.regions for s in plan.shards)}"),
+        ("expressions", ", ".join(f"{d} {s}: {n}" for (d, s), n in expressions.items())),
+        ("rows of the table", f"{len(plan.predictions)} (method x encoders x proposals)"),
+        ("predictions", _progress(len(plan.predictions) * len(plan.shards), len(_pairs(plan, pending)))),
+        ("features", _progress(needed, len(features)) if pending else "not needed"),
+        ("texts to encode", f"{len(plan.missing_texts())} caption banks" if plan.missing_texts() else "none"),
+        ("artifacts", plan.store.root),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(["Plan"] + [f"  {name:<{width}}  {value}" for name, value in rows])
+
+
+def totals(plan: Plan) -> dict[str, int]:
+    """Return how much of each reported event the run will see."""
+    pending = plan.pending_shards()
+    scored = 0
+    for shard in pending:
+        for product in plan.missing_predictions(shard):
+            scored += sum(shard.expressions.get(f"{d}/{s}", 0) for d, s, _ in product.splits)
+    encoded = sum(s.images for s in pending if plan.missing_features(s))
+    return {"images encoded": encoded, "expressions scored": scored}
+
+
+def _progress(total: int, missing: int) -> str:
+    return f"{total} parts, {total - missing} exist, {missing} to make"
+
+
+def _pairs(plan: Plan, shards: Iterable[Shard]) -> list[tuple[Shard, Predictions]]:
+    return [(shard, product) for shard in shards for product in plan.missing_predictions(shard)]
+
+
+def _distinct(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))

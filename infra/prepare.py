@@ -1,0 +1,181 @@
+"""The preparation job: annotation files and images to shards, a manifest and caption banks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from infra import storage
+from infra.executor import Stage, make_executor
+from infra.options import Exit, PrepareOptions
+from infra.plan import Settings
+from infra.progress import Reporter
+from infra.shards import FORMAT, MANIFEST, InputError, Manifest, Shard, Split, write_bank, write_shard
+from operators.datasets import reclip, refer
+from operators.datasets.annotations import AnnotatedRef
+from operators.datasets.image_rows import Row, assemble_rows, caption_banks, complete_row
+from operators.datasets.splits import PUBLISHED, REFER_PICKLE
+from operators.images import ImageError
+from operators.records import IMAGE_ROW
+
+INSTANCES = "instances.json"
+
+
+class BuildShard:
+    """Reads the pictures of one shard's rows, completes the rows and writes the shard."""
+
+    def __init__(self, images: str, out: str, reporter: Reporter) -> None:
+        self._images = images
+        self._out = out
+        self._reporter = reporter
+
+    def __call__(self, items: pa.Table) -> pa.Table:
+        """Turn one item (`index`, `rows` as JSON) into one manifest entry as JSON."""
+        (item,) = items.to_pylist()
+        completed = []
+        for row in json.loads(item["rows"]):
+            completed.append(complete_row(row, self._read(row["image_file"])))
+            self._reporter("images read", 1)
+        shard = write_shard(self._out, item["index"], pa.Table.from_pylist(completed, schema=IMAGE_ROW))
+        self._reporter.flush()
+        return pa.table({"shard": [shard.model_dump_json()]})
+
+    def _read(self, name: str) -> bytes | ImageError:
+        """Read a picture; what can never be read becomes a reason, passing faults are raised."""
+        try:
+            return storage.read_bytes(storage.join_inside(self._images, name))
+        except ImageError as problem:
+            return problem
+        except (FileNotFoundError, IsADirectoryError):
+            return ImageError("image.missing", f"{name} is not in {self._images}")
+
+
+def prepare(options: PrepareOptions) -> int:
+    """Run the preparation and return its exit status.
+
+    Raises:
+        InputError: for folders without the files that are needed.
+        AnnotationError: for malformed annotation files.
+    """
+    refs, sources = _read_refs(options)
+    detections = _read_detections(options, sorted({ref.dataset for ref in refs}))
+    rows = assemble_rows(refs, detections)
+    images, out = storage.absolute(options.images), storage.absolute(options.out)
+    groups = [rows[i : i + options.images_per_shard] for i in range(0, len(rows), options.images_per_shard)]
+    items = [{"index": i, "rows": json.dumps(group)} for i, group in enumerate(groups)]
+    executor = make_executor(options.executor, Settings(device="cpu", threads=options.threads))
+    stage = Stage(BuildShard, {"images": images, "out": out})
+    entries = executor.run("prepare", items, [stage], {"images read": len(rows)})
+    shards = sorted((Shard.model_validate_json(e["shard"]) for e in entries), key=lambda s: s.index)
+    if [shard.index for shard in shards] != list(range(len(items))):
+        print(f"incomplete: {len(shards)} of {len(items)} shards were written; run the same command again")
+        return Exit.INCOMPLETE
+    manifest = Manifest(
+        format=FORMAT,
+        images_per_shard=options.images_per_shard,
+        proposal_sets=sorted({s["name"] for row in rows for s in row["proposal_sets"]}),
+        splits=_write_splits(out, refs, rows),
+        shards=shards,
+    )
+    storage.write_bytes(storage.join(out, MANIFEST), manifest.model_dump_json(indent=1).encode())
+    print(_report(manifest, sources))
+    print(f"shards, banks, manifest: {out}")
+    return Exit.COMPLETE
+
+
+def _read_refs(options: PrepareOptions) -> tuple[list[AnnotatedRef], dict[tuple[str, str], str]]:
+    """Read every split that some folder has, datasets and splits in the published order."""
+    refs: list[AnnotatedRef] = []
+    sources: dict[tuple[str, str], str] = {}
+    for dataset in (d for d in PUBLISHED if d in options.datasets):
+        folder = _refer_folder(options.refer, dataset) if options.refer else None
+        gold: refer.Gold | None = None
+        for split in (s for s in PUBLISHED[dataset] if s in options.splits):
+            url = storage.join(options.reclip or "", reclip.split_file_name(dataset, split))
+            if options.reclip and storage.exists(url):
+                found = list(reclip.read_split(storage.read_bytes(url), url, dataset, split))
+            elif folder:
+                url = storage.join(folder, REFER_PICKLE[dataset])
+                instances = storage.join(folder, INSTANCES)
+                gold = (
+                    gold
+                    if gold is not None
+                    else refer.read_instances(storage.read_bytes(instances), instances)
+                )
+                found = list(refer.read_split(storage.read_bytes(url), url, gold, dataset, split))
+            else:
+                continue
+            if found:
+                refs += found
+                sources[dataset, split] = url
+    if not refs:
+        raise InputError(
+            f"no references of {', '.join(options.datasets)} found; --refer needs <dataset>/{INSTANCES} and "
+            f"<dataset>/refs(...).p, --reclip needs files like {reclip.split_file_name('refcoco', 'testA')}"
+        )
+    return refs, sources
+
+
+def _refer_folder(root: str, dataset: str) -> str | None:
+    """Return the folder with a dataset's REFER files: its own below `root`, or `root` itself."""
+    for folder in (storage.join(root, dataset), root):
+        names = storage.list_names(folder)
+        if {INSTANCES, REFER_PICKLE[dataset]} <= names:
+            # A flat folder does not say whose files it holds; the unc pickle is then RefCOCO's.
+            return folder if folder != root or dataset != "refcoco+" else None
+    return None
+
+
+def _read_detections(options: PrepareOptions, datasets: list[str]) -> Mapping[str, Any]:
+    detections = {}
+    folders = [options.detections] if options.detections else [options.reclip, options.refer]
+    for dataset in datasets:
+        places = [f for folder in filter(None, folders) for f in (folder, storage.join(folder, dataset))]
+        urls = [storage.join(place, reclip.detections_file_name(dataset)) for place in places]
+        found = next((url for url in urls if storage.exists(url)), None)
+        if found:
+            detections[dataset] = reclip.read_detections(storage.read_bytes(found), found)
+        elif options.detections:
+            raise InputError(f"{urls[0]} does not exist")
+    return detections
+
+
+def _write_splits(out: str, refs: list[AnnotatedRef], rows: list[Row]) -> list[Split]:
+    splits = []
+    for (dataset, split), bank in caption_banks(refs).items():
+        name, digest = write_bank(out, dataset, split, bank)
+        here = [r for row in rows for r in row["refs"] if (r["dataset"], r["split"]) == (dataset, split)]
+        images = sum(any((r["dataset"], r["split"]) == (dataset, split) for r in row["refs"]) for row in rows)
+        splits.append(
+            Split(
+                dataset=dataset,
+                split=split,
+                images=images,
+                refs=len(here),
+                expressions=len(bank),
+                bank=name,
+                bank_digest=digest,
+            )
+        )
+    return splits
+
+
+def _report(manifest: Manifest, sources: Mapping[tuple[str, str], str]) -> str:
+    """Say what was read from where, and how the counts compare with the published splits."""
+    lines = []
+    for split in manifest.splits:
+        counts = (split.images, split.refs, split.expressions)
+        published = PUBLISHED[split.dataset][split.split]
+        verdict = "as published" if counts == published else f"published: {'/'.join(map(str, published))}"
+        lines.append(
+            f"{split.name}: {'/'.join(map(str, counts))} images/refs/expressions ({verdict}), "
+            f"from {sources[split.dataset, split.split]}"
+        )
+    images = sum(shard.images for shard in manifest.shards)
+    aside = sum(shard.quarantined_images for shard in manifest.shards)
+    lines.append(f"{images} images in {len(manifest.shards)} shards, {aside} images set aside")
+    lines.append(f"proposal sets: {', '.join(manifest.proposal_sets)}")
+    return "\n".join(lines)

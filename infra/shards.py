@@ -1,0 +1,175 @@
+"""A prepared dataset on disk: `manifest.json`, image shards and caption banks."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infra import storage
+from operators.fingerprint import FINGERPRINT_CHARS
+from operators.records import BANK, IMAGE_ROW, image_digest, row_digest
+
+MANIFEST = "manifest.json"
+FORMAT = "visual-prompt-bench/1"
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message names it and the fix. Ends a job with exit 2."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Shard(_Record):
+    """One shard file.
+
+    Attributes:
+        image_digest: of keys, image bytes and boxes; names masks and features.
+        row_digest: also of references and proposal sets; names predictions.
+        expressions: number of expressions by `dataset/split`.
+    """
+
+    index: int
+    name: str
+    image_digest: str
+    row_digest: str
+    images: int
+    regions: int
+    quarantined_images: int
+    expressions: dict[str, int]
+
+    @property
+    def stem(self) -> str:
+        """Return the first part of the names of everything made from this shard."""
+        return f"shard-{self.index:05d}"
+
+
+class Split(_Record):
+    """One dataset split with its caption bank."""
+
+    dataset: str
+    split: str
+    images: int
+    refs: int
+    expressions: int
+    bank: str
+    bank_digest: str
+
+    @property
+    def name(self) -> str:
+        """Return `dataset/split`."""
+        return f"{self.dataset}/{self.split}"
+
+
+class Manifest(_Record):
+    """What `prepare` wrote, read before anything else."""
+
+    format: str
+    images_per_shard: int
+    proposal_sets: list[str]
+    splits: list[Split]
+    shards: list[Shard]
+
+
+def bank_digest(texts: list[str]) -> str:
+    """Return 12 hex digits over a caption bank, whole and in order."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:FINGERPRINT_CHARS]
+
+
+def read_manifest(data: str) -> Manifest:
+    """Read and check `<data>/manifest.json`.
+
+    Raises:
+        InputError: if it is absent, malformed, of another format, or lists a shard twice.
+    """
+    url = storage.join(data, MANIFEST)
+    try:
+        manifest = Manifest.model_validate_json(storage.read_bytes(url))
+    except FileNotFoundError as problem:
+        raise InputError(f"{url} does not exist; make it with pipelines/prepare_refcoco.py") from problem
+    except ValidationError as problem:
+        detail = problem.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in detail["loc"])
+        raise InputError(f"{url}: {where}: {detail['msg']}; prepare the data again") from problem
+    if manifest.format != FORMAT:
+        raise InputError(f"{url}: format {manifest.format!r}, this version reads {FORMAT!r}; prepare again")
+    names = [shard.name for shard in manifest.shards]
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise InputError(f"{url}: lists {double[0]} more than once; prepare the data again")
+    return manifest
+
+
+def write_shard(data: str, index: int, rows: pa.Table) -> Shard:
+    """Write one shard and return its manifest entry. Equal rows give an equal file at an equal path."""
+    digest = row_digest(rows)
+    name = f"shard-{index:05d}-{digest}.parquet"
+    buffer = io.BytesIO()
+    pq.write_table(rows, buffer, compression="zstd")
+    storage.write_bytes(storage.join(data, name), buffer.getvalue())
+    expressions: dict[str, int] = {}
+    for ref in (ref for refs in rows.column("refs").to_pylist() for ref in refs):
+        split = f"{ref['dataset']}/{ref['split']}"
+        expressions[split] = expressions.get(split, 0) + len(ref["expressions"])
+    return Shard(
+        index=index,
+        name=name,
+        image_digest=image_digest(rows),
+        row_digest=digest,
+        images=rows.num_rows,
+        regions=sum(len(regions) for regions in rows.column("regions").to_pylist()),
+        quarantined_images=sum(status != "ok" for status in rows.column("status").to_pylist()),
+        expressions=expressions,
+    )
+
+
+def read_shard(data: str, shard: Shard) -> pa.Table:
+    """Read one shard and check its schema and content against the manifest.
+
+    Raises:
+        InputError: naming the file, if it is absent, unreadable or not what the manifest says.
+    """
+    url = storage.join(data, shard.name)
+    try:
+        rows = pq.read_table(io.BytesIO(storage.read_bytes(url)))
+    except FileNotFoundError as problem:
+        raise InputError(f"{url} is listed in the manifest but does not exist; prepare again") from problem
+    except pa.ArrowInvalid as problem:
+        raise InputError(f"{url} is not a readable Parquet file ({problem}); prepare again") from problem
+    if not rows.schema.equals(IMAGE_ROW):
+        raise InputError(f"{url} does not have the columns of an image shard; prepare again")
+    if row_digest(rows) != shard.row_digest:
+        raise InputError(f"{url} is not the file that the manifest describes; prepare again")
+    return rows
+
+
+def write_bank(data: str, dataset: str, split: str, bank: list[dict[str, str]]) -> tuple[str, str]:
+    """Write a whole caption bank; returns its file name and digest."""
+    digest = bank_digest([row["text"] for row in bank])
+    name = f"bank-{dataset}-{split}-{digest}.parquet"
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(bank, schema=BANK), buffer, compression="zstd")
+    storage.write_bytes(storage.join(data, name), buffer.getvalue())
+    return name, digest
+
+
+def read_bank(data: str, split: Split) -> list[str]:
+    """Read the captions of a split in file order, and check them against the manifest.
+
+    Raises:
+        InputError: naming the file, if it is absent or changed.
+    """
+    url = storage.join(data, split.bank)
+    try:
+        texts = pq.read_table(io.BytesIO(storage.read_bytes(url))).column("text").to_pylist()
+    except FileNotFoundError as problem:
+        raise InputError(f"{url} is listed in the manifest but does not exist; prepare again") from problem
+    if bank_digest(texts) != split.bank_digest:
+        raise InputError(f"{url} is not the caption bank that the manifest describes; prepare again")
+    return texts

@@ -1,0 +1,1 @@
+"""What happens to a row: pure, typed steps that run without Ray."""

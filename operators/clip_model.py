@@ -1,0 +1,127 @@
+"""CLIP models: built by open_clip, loaded by us from a verified file, used by both towers' operators."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.convert import convert_state_dict
+from open_clip.factory import load_state_dict
+from open_clip.model import convert_to_custom_text_state_dict
+from torch import Tensor
+
+from operators.catalog import Encoder, Weights
+
+OpenWeights = Callable[[Weights], str]
+SCALARS = ("logit_scale", "logit_bias")
+
+
+def build_clip(architecture: str, quick_gelu: bool, device: str = "cpu") -> torch.nn.Module:
+    """Build an architecture without weights; on `meta` nothing is allocated.
+
+    Args:
+        architecture: open_clip's model name, or a `model_cfg` as JSON.
+        quick_gelu: activation of the transformer blocks.
+        device: where the parameters are made.
+
+    Raises:
+        ValueError: if open_clip does not know the architecture.
+    """
+    is_config = architecture.startswith("{")
+    config = json.loads(architecture) if is_config else open_clip.get_model_config(architecture)
+    if config is None:
+        raise ValueError(f"open_clip has no model named {architecture!r}")
+    config["quick_gelu"] = quick_gelu
+    config["text_cfg"]["hf_model_pretrained"] = config["vision_cfg"]["timm_model_pretrained"] = False
+    custom_text = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
+    model_class = open_clip.CustomTextCLIP if custom_text else open_clip.CLIP
+    with torch.device(device):
+        return model_class(**config)
+
+
+def read_clip_state(path: str, model: torch.nn.Module) -> dict[str, Tensor]:
+    """Read a checkpoint in any layout open_clip accepts and check that it fits the model exactly.
+
+    Nothing in the file is executed. Unlike open_clip, position embeddings of another size are refused rather
+    than resized.
+
+    Raises:
+        ValueError: naming the file and the missing, unexpected or misshapen parameters.
+    """
+    state = convert_state_dict(model, load_state_dict(path, device="cpu", weights_only=True))
+    expected = model.state_dict()
+    if "positional_embedding" in state and "positional_embedding" not in expected:
+        state = convert_to_custom_text_state_dict(state)
+    for name in SCALARS:
+        if name in state and name in expected:
+            state[name] = state[name].reshape(expected[name].shape)
+    state = {name: value for name, value in state.items() if not name.endswith("position_ids")}
+    problems = [f"missing {name}" for name in expected if name not in state]
+    problems += [f"unexpected {name}" for name in state if name not in expected]
+    problems += [
+        f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    if problems:
+        shown = "; ".join(problems[:5]) + (f"; {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise ValueError(f"{path} does not fit the architecture: {shown}")
+    return state
+
+
+class ClipModel:
+    """A CLIP model with its weights, in evaluation mode.
+
+    Attributes:
+        size_px: side of the square input.
+        dimensions: length of a feature vector.
+        logit_scale: factor of the cosine (100 for OpenAI's models).
+        mean, std: of the input, RGB in 0..1.
+    """
+
+    def __init__(self, encoder: Encoder, weights_path: str, device: str) -> None:
+        model: Any = build_clip(encoder.architecture, encoder.quick_gelu)
+        model.load_state_dict(read_clip_state(weights_path, model))
+        self.dtype = getattr(torch, encoder.dtype)
+        self.device = torch.device(device)
+        self.model = model.eval().requires_grad_(False).to(self.device, self.dtype)
+        size = model.visual.image_size
+        self.size_px: int = size[0] if isinstance(size, tuple) else size
+        self.dimensions: int = model.text_projection.shape[1] if hasattr(model, "text_projection") else 0
+        self.logit_scale = float(model.logit_scale.detach().float().exp())
+        self.mean, self.std = encoder.mean, encoder.std
+        known = encoder.architecture in open_clip.list_models()
+        self.tokenizer = open_clip.get_tokenizer(encoder.architecture if known else "ViT-B-32")
+        self._causal = isinstance(model, open_clip.CLIP) and model.text_pool_type == "argmax"
+
+    @torch.inference_mode()
+    def encode_images(self, views: Tensor) -> Tensor:
+        """Encode normalised views (N, 3, size_px, size_px) to float32 features (N, D), unnormalised."""
+        return self.model.encode_image(views.to(self.device, self.dtype)).float().cpu()
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Encode prompted strings to float32 features (N, D), unnormalised.
+
+        With a causal text tower the padding after the longest text is cut off, which changes nothing but
+        the cost; text beyond the context length is truncated by the tokenizer.
+        """
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        if not self._causal:
+            return self.model.encode_text(tokens).float().cpu()
+        length = int(tokens.argmax(dim=-1).max()) + 1
+        return self._encode_trimmed(tokens[:, :length]).float().cpu()
+
+    def _encode_trimmed(self, tokens_NL: Tensor) -> Tensor:
+        model, length = self.model, tokens_NL.shape[1]
+        x = model.token_embedding(tokens_NL).to(self.dtype) + model.positional_embedding[:length].to(
+            self.dtype
+        )
+        mask = model.attn_mask
+        x = model.ln_final(model.transformer(x, attn_mask=None if mask is None else mask[:length, :length]))
+        x = x[torch.arange(len(x), device=x.device), tokens_NL.argmax(dim=-1)]
+        projection = model.text_projection
+        return projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection

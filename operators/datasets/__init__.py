@@ -1,0 +1,1 @@
+"""Annotation files of referring-expression datasets, read into image rows."""

@@ -1,0 +1,25 @@
+"""Fingerprints: a short hash of everything that changes a number, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from typing import Any
+
+FINGERPRINT_CHARS = 12
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise plain data so that equal values give equal text (sorted keys, no spaces, no NaN)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(value: Any) -> str:
+    """Return the first 12 hex digits of the SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:FINGERPRINT_CHARS]
+
+
+def minor_version(package: str) -> str:
+    """Return the installed `major.minor` of a package without importing it."""
+    return ".".join(version(package).split(".")[:2])

@@ -1,0 +1,149 @@
+"""What is computed: each product knows its fingerprint and what it is made from.
+
+A fingerprint covers everything that changes the numbers (settings, weights, operator version, library
+versions) and nothing else: batch size, actor counts and machines are not in it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from operators.catalog import Encoder, Method, Proposals, Value, Variant, encoders_label
+from operators.fingerprint import fingerprint, minor_version
+
+# Raise a version when the operator's output changes; `tests/unit/operators/test_versions.py` holds them.
+VERSIONS = {"features": 1, "texts": 1, "predictions": 1}
+LIBRARIES = {
+    "features": ("pillow", "opencv-python-headless", "torch", "open_clip_torch"),
+    "texts": ("torch", "open_clip_torch"),
+    "predictions": (),
+}
+
+Kind = Literal["features", "texts", "predictions"]
+
+
+class Product(Value):
+    """Base of the products. `kind` names the artifact folder and the operator that makes it."""
+
+    kind: ClassVar[Kind]
+
+    @property
+    @abstractmethod
+    def slug(self) -> str:
+        """Return a readable name for the folder."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return everything that changes the numbers, as plain data."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return 12 hex digits over the identity, the operator version and the libraries."""
+        libraries = {name: minor_version(name) for name in LIBRARIES[self.kind]}
+        return fingerprint(
+            {"kind": self.kind, "version": VERSIONS[self.kind], "libraries": libraries} | self.identity()
+        )
+
+    @property
+    def folder(self) -> str:
+        """Return `<kind>/<slug>-<fingerprint>`."""
+        return f"{self.kind}/{self.slug}-{self.fingerprint}"
+
+
+# What operators are given: read access to parts made earlier, and a place to report (event, count) to.
+Load = Callable[[Product], pa.Table]
+Report = Callable[[str, int], None]
+
+
+def no_report(event: str, count: int) -> None:
+    """Drop a progress report."""
+
+
+def _encoder_identity(encoder: Encoder) -> dict[str, Any]:
+    identity = encoder.model_dump(mode="json", exclude={"name", "weights"})
+    return identity | {"weights": encoder.weights.sha256}
+
+
+class Features(Product):
+    """Image features of one variant under one encoder."""
+
+    kind: ClassVar[Kind] = "features"
+    variant: Variant
+    encoder: Encoder
+
+    @property
+    def slug(self) -> str:
+        return f"{_safe(self.variant.prompt)}-{_safe(self.encoder.name)}"
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "variant": self.variant.model_dump(mode="json"),
+            "prompt_version": self.variant.definition.version,
+            "encoder": _encoder_identity(self.encoder),
+        }
+
+
+class Texts(Product):
+    """Text features of a whole caption bank under one encoder and template, in file order."""
+
+    kind: ClassVar[Kind] = "texts"
+    encoder: Encoder
+    template: str
+    dataset: str
+    split: str
+
+    @property
+    def slug(self) -> str:
+        return _safe(self.encoder.name)
+
+    def identity(self) -> dict[str, Any]:
+        return {"encoder": _encoder_identity(self.encoder), "template": self.template}
+
+
+class Predictions(Product):
+    """Scores of every candidate for every expression of the chosen splits.
+
+    Attributes:
+        splits: (dataset, split, digest of its caption bank) that are scored.
+    """
+
+    kind: ClassVar[Kind] = "predictions"
+    method: Method
+    encoders: tuple[Encoder, ...]
+    proposals: Proposals
+    splits: tuple[tuple[str, str, str], ...]
+
+    @property
+    def slug(self) -> str:
+        return _safe(f"{self.method.name}-{self.proposals}-{encoders_label(self.encoders)}")
+
+    def features(self) -> list[list[Features]]:
+        """Return the feature products by encoder, then variant."""
+        return [[Features(variant=v, encoder=e) for v in self.method.variants] for e in self.encoders]
+
+    def texts(self) -> list[list[Texts]]:
+        """Return the text products by encoder, then split."""
+        template = self.method.template
+        return [
+            [Texts(encoder=e, template=template, dataset=d, split=s) for d, s, _ in self.splits]
+            for e in self.encoders
+        ]
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "method": self.method.model_dump(mode="json", exclude={"name"}),
+            "features": [[f.fingerprint for f in row] for row in self.features()],
+            "texts": [texts[0].fingerprint for texts in self.texts()],
+            "proposals": self.proposals,
+            "splits": [list(split) for split in self.splits],
+        }
+
+
+def _safe(text: str) -> str:
+    """Keep what every file system and object store accepts in a name."""
+    return "".join(c if c.isalnum() or c in ".+-" else "_" for c in text).strip("_")

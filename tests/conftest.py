@@ -1,0 +1,86 @@
+"""Fixtures shared by all tests: data, tiny models, one Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from infra.ray_environment import settle_ray_environment
+
+settle_ray_environment()  # before anything imports ray
+
+import dataset
+import tiny_models
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("VPB_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep remembered hashes of this session out of the user's cache."""
+    os.environ["VPB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The RefCOCO-shaped set of real photographs, where it is available."""
+    folder = SHARED / "data" / "photos"
+    if not folder.is_dir():
+        pytest.skip(f"no photographs at {folder}; set VPB_SHARED")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A RefCOCO-shaped set of drawn pictures in every file format, two datasets, with awkward boxes."""
+    return dataset.write(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="session")
+def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a tiny open_clip vision transformer with random weights."""
+    return tiny_models.write_clip(tmp_path_factory.mktemp("models") / "tiny-vit", tiny_models.VIT, seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_resnet(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a tiny open_clip ResNet with random weights and QuickGELU in its text tower."""
+    return tiny_models.write_clip(tmp_path_factory.mktemp("models") / "tiny-rn", tiny_models.RESNET, seed=2)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """The one Ray cluster of the session, two CPUs; yields its address."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def run_recipe():
+    """Run a recipe in a child process; returns the completed process."""
+
+    def run(*command: str, timeout_s: float = 100, check: int | None = 0, **environment: str):
+        completed = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        if check is not None:
+            assert completed.returncode == check, completed.stdout + completed.stderr
+        return completed
+
+    return run

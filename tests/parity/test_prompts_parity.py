@@ -1,0 +1,143 @@
+"""Rendered prompts and encoder inputs against the reference programs: pixels equal, tensors to 1e-5."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from operators.prompts import find_prompt
+from operators.prompts.canvas import Canvas
+from operators.prompts.render import canvas_to_input, native_to_input, render_canvas
+from operators.resize import canvas_size_px, pillow_resize
+
+FINAL_ATOL = 1e-5
+MAX_LEVELS = 255.0
+
+
+def start_image(golden, scene: str) -> torch.Tensor:
+    about = golden.json("fgvp_configs.json")["scenes"][scene]
+    image = torch.from_numpy(golden.arrays("images.npz")[about["image"]])
+    if about["sam_scale"]:
+        image = pillow_resize(image, canvas_size_px(*image.shape[:2], 1024, "long"))
+    assert hashlib.sha256(image.numpy().tobytes()).hexdigest() == about["input_sha256"]
+    return image
+
+
+def start_masks(golden, scene: str) -> torch.Tensor:
+    inputs, (height, width) = golden.arrays("fgvp_inputs.npz"), start_size(golden, scene)
+    if f"{scene}__mask_logits_f16" in inputs:
+        return torch.from_numpy(inputs[f"{scene}__mask_logits_f16"].astype(np.float32))
+    bits = np.unpackbits(inputs[f"{scene}__mask_packbits"], axis=-1, count=width)
+    assert bits.shape[1:] == (height, width)
+    return torch.from_numpy(bits.astype(bool))
+
+
+def start_size(golden, scene: str) -> tuple[int, int]:
+    height, width = golden.json("fgvp_configs.json")["scenes"][scene]["input_hw"]
+    return height, width
+
+
+def scenes(golden):
+    """Yield (config name, config, scene, canvas) for everything the root has."""
+    for name, config in golden.json("fgvp_configs.json")["configs"].items():
+        for scene in config["scenes"]:
+            canvas = Canvas(
+                start_image(golden, scene),
+                golden.arrays("fgvp_inputs.npz")[f"{scene}__boxes_xyxy"],
+                start_masks(golden, scene),
+                canvas_px=config["clip_image_size"],
+                fit=config["clip_processing"],
+                crop_pct=config["crop_pct"],
+            )
+            yield name, config, scene, canvas
+
+
+def draw(prompt_name: str, canvas: Canvas, config) -> torch.Tensor:
+    prompt = find_prompt(prompt_name)
+    published = {
+        "line_color": config["color_line"],
+        "mask_color": config["color_mask"],
+        "thickness_px": config["thickness"],
+        "alpha": config["alpha"],
+        "sigma_px": float(config["blur_std_dev"]),
+        "contour_scale": config["contour_scale"],
+        "gray_weights": "swapped",
+    }
+    return render_canvas(prompt, canvas, **{name: published[name] for name in prompt.parameters})
+
+
+def test_canvas_prompts_draw_the_reference_pixels(golden):
+    for name, config, scene, canvas in scenes(golden):
+        drawn = [draw(prompt, canvas, config).numpy() for prompt in config["full_image_prompt_order"]]
+        golden.assert_equal(f"fgvp_u8_{name}.npz", f"{scene}__full_image_prompts", np.stack(drawn))
+
+
+def test_canvas_inputs_match_the_reference_tensors(golden):
+    stride = golden.json("fgvp_configs.json")["probe_stride"]
+    for name, config, scene, canvas in scenes(golden):
+        file = f"fgvp_final_{name}.npz"
+        for prompt in config["full_image_prompt_order"]:
+            views, prefix = draw(prompt, canvas, config), f"{scene}__{prompt}__r"
+            for array in sorted(array for array in golden.arrays(file) if array.startswith(prefix)):
+                size, kind = array.removeprefix(prefix).split("__")
+                tensors = canvas_to_input(
+                    views,
+                    canvas_px=config["clip_image_size"],
+                    fit=config["clip_processing"],
+                    size_px=int(size),
+                    boxes_xyxy=canvas.boxes_xyxy,
+                ).numpy()
+                stored = {
+                    "probe": tensors[..., ::stride, ::stride],
+                    "full": tensors[:1],
+                    "meanstd": mean_and_std(tensors),
+                }
+                golden.assert_close(file, array, stored[kind], atol=FINAL_ATOL)
+
+
+def mean_and_std(tensors: NDArray[np.float32]) -> NDArray[np.float64]:
+    exact = tensors.astype(np.float64)
+    return np.stack([exact.mean((2, 3)), exact.std((2, 3))], axis=-1)
+
+
+def test_reclip_crops_match(golden):
+    arrays, about = golden.arrays("reclip_render.npz"), golden.json("reclip_render.json")
+    for case in about["cases"]:
+        name = case["image"]
+        image = Image.fromarray(golden.arrays("images.npz")[name])
+        boxes = arrays[f"{name}__boxes_xywh"]
+        crops = find_prompt("crop").draw(image, boxes, enlarge_px=float(case["enlarge_boxes"]))
+        for size_px in case["model_resolutions"]:
+            assert_native(golden, "reclip_render", f"{name}__crop__r{size_px}", crops, size_px)
+
+
+@pytest.mark.parametrize("prompt_name", ["falip_circle_blur", "raw"])
+def test_falip_pictures_match(golden, prompt_name):
+    arrays, about = golden.arrays("falip_render.npz"), golden.json("falip.json")
+    for case in about["render_cases"]:
+        name = case["image"]
+        image = Image.fromarray(golden.arrays("images.npz")[name])
+        boxes = arrays[f"{name}__boxes_xywh"]
+        assert case["enlarge_boxes"] == 0
+        if prompt_name == "raw":
+            plain = find_prompt("raw").draw(image, boxes[:1])
+            assert_native(golden, "falip_render", f"{name}__box", plain, case["resolution"])
+        else:
+            circles = find_prompt(prompt_name).draw(image, boxes, sigma_px=float(case["blur_std_dev"]))
+            assert_native(golden, "falip_render", f"{name}__circle", circles, case["resolution"])
+
+
+def assert_native(golden, file: str, array: str, pictures: list[Image.Image], size_px: int) -> None:
+    """Compare the squashed picture (recovered from levels in 0..1) and the normalised tensor."""
+    stride = golden.json(f"{file.replace('falip_render', 'falip')}.json")["probe_stride"]
+    levels = native_to_input(pictures, size_px, mean=(0, 0, 0), std=(1, 1, 1)) * MAX_LEVELS
+    squashed = levels.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    expected = golden.arrays(f"{file}.npz")[f"{array}__u8_after_resize"]
+    golden.assert_equal(f"{file}.npz", f"{array}__u8_after_resize", squashed.reshape(expected.shape))
+    tensors = native_to_input(pictures, size_px).numpy()
+    golden.assert_close(f"{file}.npz", f"{array}__probe", tensors[..., ::stride, ::stride], atol=FINAL_ATOL)

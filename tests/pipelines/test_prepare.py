@@ -1,0 +1,154 @@
+"""prepare_refcoco: readers agree, executors agree, counts and degenerate inputs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+
+from infra.options import Exit, PrepareOptions, main
+from infra.prepare import prepare
+from infra.shards import read_bank, read_manifest, read_shard
+
+
+def run(out: Path, **options: object) -> int:
+    return prepare(PrepareOptions(out=str(out), executor=options.pop("executor", "inline"), **options))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_both_readers_give_identical_shards(drawn: Path, tmp_path: Path) -> None:
+    common = {"images": str(drawn / "images"), "detections": str(drawn / "reclip"), "images_per_shard": 2}
+    assert run(tmp_path / "refer", refer=str(drawn / "refer"), **common) == 0
+    assert run(tmp_path / "reclip", reclip=str(drawn / "reclip"), **common) == 0
+    first = files(tmp_path / "refer")
+    assert first == files(tmp_path / "reclip")
+    assert sum(name.startswith("shard-") for name in first) == 3
+
+
+def test_both_readers_give_identical_shards_of_the_photographs(photos: Path, tmp_path: Path) -> None:
+    common = {"images": str(photos / "images"), "datasets": ("refcoco",), "images_per_shard": 3}
+    assert run(tmp_path / "refer", refer=str(photos), **common) == 0
+    assert run(tmp_path / "reclip", reclip=str(photos), **common) == 0
+    assert files(tmp_path / "refer") == files(tmp_path / "reclip")
+    splits = {
+        s.name: (s.images, s.refs, s.expressions) for s in read_manifest(str(tmp_path / "refer")).splits
+    }
+    assert splits == {"refcoco/val": (4, 10, 22), "refcoco/testA": (4, 15, 32)}
+
+
+def test_ray_writes_the_same_files(drawn: Path, tmp_path: Path, ray_cluster: str) -> None:
+    common = {"images": str(drawn / "images"), "reclip": str(drawn / "reclip"), "images_per_shard": 1}
+    assert run(tmp_path / "ray", executor="ray", **common) == 0
+    assert run(tmp_path / "inline", **common) == 0
+    assert files(tmp_path / "ray") == files(tmp_path / "inline")
+
+
+def test_rows_are_shared_between_datasets_and_keep_the_order_of_candidates(
+    drawn: Path, tmp_path: Path
+) -> None:
+    run(tmp_path, images=str(drawn / "images"), reclip=str(drawn / "reclip"), images_per_shard=100)
+    manifest = read_manifest(str(tmp_path))
+    (shard,) = manifest.shards
+    rows = read_shard(str(tmp_path), shard).to_pylist()
+    assert len(rows) == len({row["image_key"] for row in rows}) == 6
+    lines = (drawn / "reclip" / "refcoco_val.jsonl").read_text().splitlines()
+    dets = json.loads((drawn / "reclip" / "refcoco_dets_dict.json").read_text())
+    for ref in map(json.loads, lines):
+        row = next(r for r in rows if r["image_key"] == f"coco/train2014/{ref['image_id']}")
+        sets = {s["name"]: s["region_ids"] for s in row["proposal_sets"]}
+        boxes = {region["region_id"]: region["box_xywh"] for region in row["regions"]}
+        assert [boxes[i] for i in sets["gold/refcoco"]] == [a["bbox"] for a in ref["anns"]]
+        assert sets["gold/refcoco"] == sets["gold/refcocog"]
+        expected = dets.get(str(ref["image_id"]), [[0.0, 0.0, float(row["width"]), float(row["height"])]])
+        assert [boxes[i] for i in sets["detections/refcoco"]] == expected
+    statuses = {region["status"] for row in rows for region in row["regions"]}
+    assert statuses == {"ok", "partly_outside", "invalid"}
+
+
+def test_banks_are_whole_and_in_file_order(drawn: Path, tmp_path: Path) -> None:
+    run(tmp_path, images=str(drawn / "images"), reclip=str(drawn / "reclip"))
+    for split in read_manifest(str(tmp_path)).splits:
+        path = drawn / "reclip" / f"{split.dataset}_{split.split.lower()}.jsonl"
+        expected = [s["raw"] for line in path.read_text().splitlines() for s in json.loads(line)["sentences"]]
+        assert read_bank(str(tmp_path), split) == expected
+
+
+def test_bad_pictures_are_set_aside_and_spoil_no_neighbour(drawn: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(drawn / "images", images)
+    names = sorted(path.name for path in images.iterdir())
+    (images / names[0]).unlink()
+    (images / names[1]).write_bytes(b"")
+    (images / names[2]).write_bytes((images / names[2]).read_bytes()[:400])
+    run(tmp_path / "clean", images=str(drawn / "images"), reclip=str(drawn / "reclip"))
+    assert run(tmp_path / "bad", images=str(images), reclip=str(drawn / "reclip")) == 0
+    rows = {}
+    for name in ("clean", "bad"):
+        data = str(tmp_path / name)
+        rows[name] = [r for s in read_manifest(data).shards for r in read_shard(data, s).to_pylist()]
+    codes = [row["error"] and row["error"]["code"] for row in rows["bad"]]
+    assert codes == ["image.missing", "image.empty", "image.truncated", None, None, None]
+    assert rows["bad"][3:] == rows["clean"][3:]
+    for row in rows["bad"][:3]:
+        assert {e["status"] for ref in row["refs"] for e in ref["expressions"]} == {"quarantined"}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"file_name": "a.jpg", ', "refcoco_val.jsonl:2: not valid JSON"),
+        ('{"file_name": "a.jpg", "file_name": "b.jpg"}', "'file_name' occurs twice"),
+        ('{"file_name": "a.jpg", "image_id": 1, "ann_id": 1, "sentences": []}', "refcoco_val.jsonl:2: anns"),
+    ],
+)
+def test_malformed_lines_are_named(drawn: Path, tmp_path: Path, capsys, line: str, expected: str) -> None:
+    folder = tmp_path / "reclip"
+    shutil.copytree(drawn / "reclip", folder)
+    good = (folder / "refcoco_val.jsonl").read_text().splitlines()
+    (folder / "refcoco_val.jsonl").write_text("\n".join([good[0], line, *good[1:]]))
+    arguments = ["--reclip", str(folder), "--images", str(drawn / "images"), "--out", str(tmp_path / "out")]
+    status = main(PrepareOptions, prepare, [*arguments, "--executor", "inline"])
+    assert status == Exit.BAD_INPUT
+    assert expected in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pickle_with_code_is_refused_and_does_not_run(drawn: Path, tmp_path: Path, capsys) -> None:
+    marker = tmp_path / "marker"
+
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(marker), "w"))
+
+    folder = tmp_path / "refer" / "refcoco"
+    shutil.copytree(drawn / "refer" / "refcoco", folder)
+    (folder / "refs(unc).p").write_bytes(pickle.dumps([{"ref_id": Payload()}]))
+    arguments = [
+        "--refer",
+        str(tmp_path / "refer"),
+        "--images",
+        str(drawn / "images"),
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert main(PrepareOptions, prepare, [*arguments, "--executor", "inline"]) == Exit.BAD_INPUT
+    message = capsys.readouterr().err
+    assert "refs(unc).p" in message
+    assert "open" in message
+    assert not marker.exists()
+
+
+def test_duplicate_expression_ids_are_listed(drawn: Path, tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "reclip"
+    shutil.copytree(drawn / "reclip", folder)
+    path = folder / "refcoco_val.jsonl"
+    path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
+    arguments = ["--reclip", str(folder), "--images", str(drawn / "images"), "--out", str(tmp_path / "out")]
+    assert main(PrepareOptions, prepare, [*arguments, "--executor", "inline"]) == Exit.BAD_INPUT
+    assert "2 expression ids occur more than once: 0, 1" in capsys.readouterr().err

@@ -1,0 +1,311 @@
+"""refcoco_full: numbers against the oracle, independence of how the work is cut, resuming, exit statuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+
+import infra.stages
+from infra.benchmark import benchmark, make_plan
+from infra.options import BenchmarkOptions, Exit, PrepareOptions, main
+from infra.prepare import prepare
+from infra.shards import read_manifest
+
+METHODS = ("first-box", "P", "I", "P|I")
+TOLERANCE = 1e-5
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], str]:
+    """Prepared shards of the drawn set, by images per shard."""
+    folder = tmp_path_factory.mktemp("shards")
+
+    def prepared(images_per_shard: int) -> str:
+        out = folder / str(images_per_shard)
+        if not out.exists():
+            prepare(
+                PrepareOptions(
+                    images=str(drawn / "images"),
+                    reclip=str(drawn / "reclip"),
+                    out=str(out),
+                    images_per_shard=images_per_shard,
+                    executor="inline",
+                )
+            )
+        return str(out)
+
+    return prepared
+
+
+def options(data: str, out: Path, encoders: tuple[str, ...], **other: object) -> BenchmarkOptions:
+    return BenchmarkOptions(
+        **{"data": data, "out": str(out), "encoders": encoders, "methods": METHODS, "executor": "inline"}
+        | other
+    )
+
+
+def newest_run(out: Path) -> Path:
+    return max((out / "runs").iterdir())
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((newest_run(out) / "tables").iterdir())}
+
+
+def counts(out: Path) -> dict[str, int]:
+    return json.loads((newest_run(out) / "run.json").read_text())["counts"]
+
+
+def stored_probabilities(run_options: BenchmarkOptions) -> dict[tuple, dict[tuple, list[float]]]:
+    """Read what the pipeline stored, by (method, encoders, proposals)."""
+    plan = make_plan(run_options)
+    answers: dict[tuple, dict[tuple, list[float]]] = {}
+    for product in plan.predictions:
+        names = tuple(encoder.name for encoder in product.encoders)
+        answer = answers.setdefault((product.method.name, names, product.proposals), {})
+        for shard in plan.shards:
+            for row in plan.store.get(plan.address(product, shard)).column("predictions").to_pylist():
+                for p in row:
+                    answer[p["dataset"], p["expression_id"]] = p["probabilities"]
+    return answers
+
+
+def largest_difference(annotations: Path, images: Path, run_options: BenchmarkOptions, clips: dict) -> float:
+    """Compare every probability with the oracle's."""
+    manifest = read_manifest(run_options.data)
+    splits = [(s.dataset, s.split) for s in manifest.splits]
+    worst, compared = 0.0, 0
+    for (method, names, proposals), stored in stored_probabilities(run_options).items():
+        expected = oracle.probabilities(
+            annotations, images, splits, method, [clips[n] for n in names], proposals
+        )
+        assert stored.keys() == expected.keys()
+        for key, distribution in expected.items():
+            if len(distribution) != len(stored[key]):
+                return float("inf")
+            worst = max(worst, float(np.abs(np.subtract(distribution, stored[key])).max()))
+            compared += len(distribution)
+    assert compared > 100
+    return worst
+
+
+@pytest.fixture(scope="module")
+def clips(tiny_vit: str, tiny_resnet: str) -> dict[str, oracle.Clip]:
+    return {Path(folder).name: oracle.Clip(folder) for folder in (tiny_vit, tiny_resnet)}
+
+
+def test_agrees_with_the_oracle(data, drawn: Path, tiny_vit, tiny_resnet, clips, tmp_path: Path) -> None:
+    run_options = options(data(2), tmp_path, (tiny_vit, tiny_resnet, f"{tiny_vit},{tiny_resnet}"))
+    assert benchmark(run_options) == Exit.COMPLETE
+    assert largest_difference(drawn / "reclip", drawn / "images", run_options, clips) < TOLERANCE
+
+
+def reverse_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Candidates arrive in another order than the file's."""
+    import operators.score
+
+    original = operators.score.candidate_regions
+    monkeypatch.setattr(operators.score, "candidate_regions", lambda *a: original(*a)[::-1])
+
+
+def swap_variants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features of one drawing are stored as those of another."""
+    import operators.encode
+
+    original = operators.encode.EncodeWithClip.__call__
+
+    def swapped(self, rows, wanted, load):
+        parts = list(original(self, rows, wanted, load))
+        yield from zip([p for p, _ in parts], [t for _, t in parts[::-1]], strict=True)
+
+    monkeypatch.setattr(operators.encode.EncodeWithClip, "__call__", swapped)
+
+
+def swap_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gold boxes are scored as detections and the other way round."""
+    import operators.score
+
+    other = {"gold": "detections", "detections": "gold"}
+    original = operators.score.candidate_regions
+    monkeypatch.setattr(operators.score, "candidate_regions", lambda r, p, d: original(r, other[p], d))
+
+
+def reverse_banks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caption bank is read in another order than the file's."""
+    original = infra.stages.read_bank
+    monkeypatch.setattr(infra.stages, "read_bank", lambda *a: original(*a)[::-1])
+
+
+@pytest.mark.parametrize("mutate", [reverse_regions, swap_variants, swap_proposals, reverse_banks])
+def test_the_oracle_notices_a_wrong_order(
+    mutate, data, drawn: Path, tiny_vit, clips, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutate(monkeypatch)
+    run_options = options(data(2), tmp_path, (tiny_vit,), methods=("P", "I"))
+    try:
+        benchmark(run_options)
+    except ValueError as problem:
+        assert mutate is reverse_banks  # the scorer itself refuses a bank that does not fit its expressions
+        assert "caption bank" in str(problem)
+        return
+    assert largest_difference(drawn / "reclip", drawn / "images", run_options, clips) > 100 * TOLERANCE
+
+
+def test_tables_do_not_depend_on_executor_actors_or_shard_size(
+    data, tiny_vit, tiny_resnet, tmp_path: Path, ray_cluster: str
+) -> None:
+    encoders = (f"{tiny_vit},{tiny_resnet}",)
+    ways = {
+        "inline": options(data(2), tmp_path / "inline", encoders),
+        "ray": options(data(2), tmp_path / "ray", encoders, executor="ray"),
+        "two actors": options(data(2), tmp_path / "actors", encoders, executor="ray", actors=2),
+        "other shards": options(data(5), tmp_path / "cut", encoders),
+    }
+    for way in ways.values():
+        assert benchmark(way) == Exit.COMPLETE
+    found = {name: tables(Path(way.out)) for name, way in ways.items()}
+    assert found["inline"]["accuracy.md"].count(b"\n") == 2 + 8
+    for name in ways:
+        assert found[name] == found["inline"], name
+    first, second = (sorted((tmp_path / n / "artifacts").rglob("*.parquet")) for n in ("inline", "ray"))
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_a_finished_run_imports_neither_ray_nor_torch(data, tiny_vit, tmp_path: Path, run_recipe) -> None:
+    assert benchmark(options(data(2), tmp_path, (tiny_vit,))) == Exit.COMPLETE
+    before = tables(tmp_path)
+    flags = ["--data", data(2), "--out", str(tmp_path), "--methods", *METHODS, "--encoders", tiny_vit]
+    code = (
+        "import sys; from infra.options import *; from infra.benchmark import benchmark; "
+        f"status = main(BenchmarkOptions, benchmark, {flags!r}); "
+        "print({m for m in ('ray', 'torch') if m in sys.modules}); sys.exit(status)"
+    )
+    finished = run_recipe("-c", code, timeout_s=30)
+    assert finished.stdout.splitlines()[-1] == "set()"
+    assert "computed in this run: nothing" in finished.stdout
+    assert tables(tmp_path) == before
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_killed_and_rerun(data, tiny_vit, tmp_path: Path, run_recipe) -> None:
+    undisturbed = options(data(1), tmp_path / "undisturbed", (tiny_vit,))
+    assert benchmark(undisturbed) == Exit.COMPLETE
+    out = tmp_path / "killed"
+    flags = ["--data", data(1), "--out", str(out), "--methods", *METHODS, "--encoders", tiny_vit]
+    command = [sys.executable, "pipelines/refcoco_full.py", *flags, "--executor", "inline"]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + 60
+    while len(list(out.glob("artifacts/predictions/P-gold*/shard-*"))) < 2:
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {p: (p.stat().st_mtime_ns, _sha256(p)) for p in out.rglob("*.parquet")}
+    assert len(list(out.glob("artifacts/predictions/P-gold*/shard-*"))) < len(read_manifest(data(1)).shards)
+    run_recipe(*command[1:])
+    assert {p: (p.stat().st_mtime_ns, _sha256(p)) for p in finished} == finished
+    assert tables(out) == tables(tmp_path / "undisturbed")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_an_ablation_sharing_artifacts_encodes_nothing_twice(data, tiny_vit, tmp_path: Path) -> None:
+    shared = str(tmp_path / "artifacts")
+    first = options(data(2), tmp_path / "a", (tiny_vit,), methods=("P",), artifacts=shared)
+    second = options(data(2), tmp_path / "b", (tiny_vit,), methods=("P", "I", "P|I"), artifacts=shared)
+    assert benchmark(first) == benchmark(second) == Exit.COMPLETE
+    once = counts(tmp_path / "a")
+    assert once["texts encoded"] > 0
+    assert (
+        counts(tmp_path / "b")["views encoded"] == once["views encoded"]
+    )  # I alone: one view a region again
+    assert "texts encoded" not in counts(tmp_path / "b")
+    third = options(data(2), tmp_path / "c", (tiny_vit,), methods=("P|I", "I"), artifacts=shared)
+    assert benchmark(third) == Exit.COMPLETE
+    assert counts(tmp_path / "c") == {}
+
+
+def test_too_many_set_aside(data, drawn: Path, tiny_vit, tmp_path: Path) -> None:
+    folder = tmp_path / "reclip"
+    folder.mkdir()
+    for path in (drawn / "reclip").iterdir():
+        (folder / path.name).write_text(path.read_text().replace('"raw": "The red blob"', '"raw": "  "'))
+    shards = str(tmp_path / "shards")
+    common = {"images": str(drawn / "images"), "reclip": str(folder), "executor": "inline"}
+    prepare(PrepareOptions(out=shards, **common))
+    strict = options(shards, tmp_path / "out", (tiny_vit,), methods=("P",))
+    assert benchmark(strict) == Exit.QUARANTINE_ABOVE_LIMIT
+    assert benchmark(strict.model_copy(update={"max_quarantined": 0.5})) == Exit.COMPLETE
+    record = json.loads((newest_run(tmp_path / "out") / "run.json").read_text())
+    blank = sum(p.read_text().count('"raw": "  "') for p in folder.glob("*.jsonl"))
+    assert blank > 0
+    for entry in record["ledger"].values():
+        assert entry["quarantined"] == blank
+        assert entry["planned"] == entry["ok"] + blank
+
+
+def test_a_deleted_part_is_incomplete_until_rerun(data, tiny_vit, tmp_path: Path, monkeypatch) -> None:
+    run_options = options(data(2), tmp_path, (tiny_vit,), methods=("P",))
+    assert benchmark(run_options) == Exit.COMPLETE
+    before = tables(tmp_path)
+    victim = next(tmp_path.glob("artifacts/predictions/*/shard-00001*"))
+    victim.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(infra.benchmark, "_make_missing", lambda plan, executor: None)
+        assert benchmark(run_options) == Exit.INCOMPLETE
+    assert benchmark(run_options) == Exit.COMPLETE
+    assert tables(tmp_path) == before
+    assert counts(tmp_path).keys() == {"expressions scored"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--methods", "Q7"], "unknown visual prompt 'Q7'"),
+        (["--methods", "P|crap"], "drawing 2: unknown visual prompt 'crap'; nearest: crop"),
+        (["--encoders", "ViT-B-33:openai"], "nearest: ViT-B-32"),
+        (["--encoders", "ViT-B-32:/nowhere/weights.pt"], "/nowhere/weights.pt does not exist"),
+        (["--proposals", "sam-grid"], "has no 'sam-grid' proposals"),
+        (["--datasets", "refcoco+"], "--datasets refcoco+: not in"),
+        (["--splits", "testB"], "--splits testB: not in"),
+        (["--data", "/nowhere"], "/nowhere/manifest.json does not exist"),
+    ],
+)
+def test_bad_options_end_with_2_before_anything_is_loaded(data, tiny_vit, tmp_path, capsys, flags, expected):
+    command = [
+        "--data",
+        data(2),
+        "--out",
+        str(tmp_path),
+        "--encoders",
+        tiny_vit,
+        "--executor",
+        "inline",
+        *flags,
+    ]
+    assert main(BenchmarkOptions, benchmark, command) == Exit.BAD_INPUT
+    assert expected in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_plan_only_prints(data, tiny_vit, tmp_path: Path, capsys) -> None:
+    run_options = options(data(2), tmp_path, (tiny_vit,), plan=True)
+    assert benchmark(run_options) == Exit.COMPLETE
+    printed = capsys.readouterr().out
+    assert "6 in 3 shards" in printed
+    assert "24 parts, 0 exist, 24 to make" in printed
+    assert not list(tmp_path.iterdir())
