@@ -59,7 +59,9 @@ class ArtifactStore:
         """Write a part atomically, with its digest and the digest of its key column in the footer."""
         metadata = {**(table.schema.metadata or {}), DIGEST: address.digest.encode()}
         buffer = io.BytesIO()
-        pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd")
+        pq.write_table(
+            table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True
+        )
         storage.write_bytes(self.url(address), buffer.getvalue())
         self._listing(address.folder).add(address.name)
 
@@ -71,13 +73,14 @@ class ArtifactStore:
             keys: the image keys it must repeat, in order; None for parts that are not aligned with a shard.
 
         Raises:
-            StalePart: if digest or keys differ.
+            StalePart: if the file is damaged, or digest or keys differ.
             FileNotFoundError: if there is no such part.
         """
         url = self.url(address)
+        data = io.BytesIO(storage.read_bytes(url))
         try:
-            table = pq.read_table(io.BytesIO(storage.read_bytes(url)))
-        except pa.ArrowInvalid as problem:
+            table = pq.read_table(data, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as problem:
             raise StalePart(
                 f"{url}: not a readable Parquet file ({problem}); delete it and rerun"
             ) from problem

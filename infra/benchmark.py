@@ -14,13 +14,20 @@ from infra.options import BenchmarkOptions, Exit
 from infra.plan import Plan, Settings, choose_shards, describe, totals
 from infra.provenance import provenance, utc_now
 from infra.shards import InputError, Manifest, Split, read_manifest
-from infra.stages import EncodeTexts, EncodeWithClip, ReadShard, ScoreExpressions, text_encoders
-from infra.weights import resolve_encoder
-from operators.catalog import Encoder, Method, find_method
+from infra.stages import (
+    EncodeTexts,
+    EncodeWithClip,
+    ReadShard,
+    ScoreExpressions,
+    SegmentWithSam,
+    text_encoders,
+)
+from infra.weights import resolve_encoder, resolve_segmenter
+from operators.catalog import Encoder, MaskSource, Method, Segmenter, find_method
 from operators.fingerprint import fingerprint
 from operators.metrics import count_predictions
 from operators.products import Predictions
-from operators.tables import Result, csv_table, markdown_table
+from operators.tables import Result, csv_table, group_seeds, markdown_table
 
 
 def benchmark(options: BenchmarkOptions) -> int:
@@ -49,7 +56,7 @@ def benchmark(options: BenchmarkOptions) -> int:
         "exit": int(status),
         "options": options.model_dump(mode="json"),
         "products": [p.folder for p in plan.predictions],
-        "weights": {e.name: e.weights.model_dump() for p in plan.predictions for e in p.encoders},
+        "weights": {m.name: m.weights.model_dump() for p in plan.predictions for m in p.models},
         "ledger": ledger,
         "counts": counts,
         **provenance(),
@@ -74,6 +81,10 @@ def make_plan(options: BenchmarkOptions) -> Plan:
                 raise InputError(
                     f"{options.data} has no {proposals!r} proposals for {dataset}; it has: {known}"
                 )
+    methods = [_method(text, options.masks) for text in options.methods]
+    segmenter = None
+    if any(v.mask_source == "box" for method in methods for v in method.variants):
+        segmenter = resolve_segmenter(options.segmenter, options.dtype)
     ensembles = [
         tuple(resolve_encoder(e, options.dtype) for e in text.split(",")) for text in options.encoders
     ]
@@ -83,7 +94,7 @@ def make_plan(options: BenchmarkOptions) -> Plan:
         store=ArtifactStore(storage.absolute(artifacts)),
         shards=choose_shards(manifest, splits, options.limit),
         splits=splits,
-        predictions=_predictions(options, ensembles, splits),
+        predictions=_predictions(options, methods, ensembles, segmenter, splits),
         settings=Settings(device=options.device, threads=options.threads, actors=options.actors),
     )
 
@@ -109,12 +120,12 @@ def recount(plan: Plan, max_quarantined: float) -> tuple[Exit, list[Result], dic
             entry["miscounted"] = {"/".join(s): [planned[s], n] for s, n in found.items() if n != planned[s]}
         ledger[product.folder] = entry
         quarantined += entry["quarantined"]
-        results.append(Result(product, counts))
+        results.append((product, counts))
     if any("missing_shards" in entry or "miscounted" in entry for entry in ledger.values()):
         return Exit.INCOMPLETE, [], ledger
     total = sum(planned.values()) * len(plan.predictions)
     too_many = quarantined > max_quarantined * total
-    return (Exit.QUARANTINE_ABOVE_LIMIT if too_many else Exit.COMPLETE), results, ledger
+    return (Exit.QUARANTINE_ABOVE_LIMIT if too_many else Exit.COMPLETE), group_seeds(results), ledger
 
 
 def _chosen_splits(manifest: Manifest, options: BenchmarkOptions) -> tuple[Split, ...]:
@@ -136,22 +147,33 @@ def _chosen_splits(manifest: Manifest, options: BenchmarkOptions) -> tuple[Split
 
 
 def _predictions(
-    options: BenchmarkOptions, ensembles: Sequence[tuple[Encoder, ...]], splits: Sequence[Split]
+    options: BenchmarkOptions,
+    methods: Sequence[Method],
+    ensembles: Sequence[tuple[Encoder, ...]],
+    segmenter: Segmenter | None,
+    splits: Sequence[Split],
 ) -> tuple[Predictions, ...]:
-    """Cross methods, ensembles and proposal sources; a method without drawings needs no encoder."""
+    """Cross methods, ensembles, proposal sources and seeds; a method asks only for what it uses."""
     names = tuple((split.dataset, split.split, split.bank_digest) for split in splits)
     products = [
-        Predictions(method=method, encoders=encoders, proposals=proposals, splits=names)
-        for method in map(_method, options.methods)
+        Predictions(
+            method=method.with_seed(seed),
+            encoders=encoders,
+            proposals=proposals,
+            segmenter=segmenter if any(v.mask_source == "box" for v in method.variants) else None,
+            splits=names,
+        )
+        for method in methods
         for encoders in (ensembles if method.variants else [()])
         for proposals in options.proposals
+        for seed in options.seeds
     ]
     return tuple(dict.fromkeys(products))
 
 
-def _method(text: str) -> Method:
+def _method(text: str, masks: MaskSource) -> Method:
     try:
-        return find_method(text)
+        return find_method(text, masks)
     except ValueError as problem:
         raise InputError(f"--methods: {problem}") from problem
 
@@ -168,6 +190,8 @@ def _make_missing(plan: Plan, executor: Executor) -> None:
         list(executor.run("texts", items, [stage], {"texts encoded": banks}))
     pending = plan.pending_shards()
     stages = [Stage(ReadShard, arguments)]
+    if any(plan.missing_masks(shard) for shard in pending):
+        stages.append(Stage(SegmentWithSam, arguments, size="model"))
     if any(plan.missing_features(shard) for shard in pending):
         stages.append(Stage(EncodeWithClip, arguments, size="model"))
     stages.append(Stage(ScoreExpressions, arguments, size="light"))

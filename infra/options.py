@@ -86,6 +86,12 @@ class BenchmarkOptions(ExecutorOptions):
     """Names from the catalogue, or drawings in paper notation joined by | (quote it)."""
     encoders: tuple[str, ...] = ("ViT-B-32:openai",)
     """ARCHITECTURE:TAG, ARCHITECTURE:FILE or a model folder; a comma joins the members of an ensemble."""
+    segmenter: str = "vit_h:published"
+    """SAM for drawings with masks: vit_b, vit_l or vit_h, a colon, and `published`, a file or a URL."""
+    masks: Literal["box", "exact"] = "box"
+    """Masks of drawings that use them: SAM prompted with each box, or the dataset's own."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
+    """Seeds of the caption draw of S; tables print mean and spread."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many images, rounded up to whole shards."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from infra.artifacts import Address, ArtifactStore
 from infra.shards import Manifest, Shard, Split
-from operators.products import Features, Predictions, Product, Texts
+from operators.products import Features, Masks, Predictions, Product, Texts
 
 T = TypeVar("T")
 
@@ -78,6 +78,11 @@ class Plan:
         needed = _distinct(f for p in self.missing_predictions(shard) for row in p.features() for f in row)
         return [f for f in needed if not self.store.has(self.address(f, shard))]
 
+    def missing_masks(self, shard: Shard) -> list[Masks]:
+        """Return the masks that the missing features of a shard need and that have no part yet."""
+        needed = _distinct(f.masks for f in self.missing_features(shard) if f.masks)
+        return [m for m in needed if not self.store.has(self.address(m, shard))]
+
     def missing_texts(self) -> list[Texts]:
         """Return the text parts that some missing prediction needs and that do not exist."""
         pending = _distinct(p for shard in self.shards for p in self.missing_predictions(shard))
@@ -127,6 +132,7 @@ def describe(plan: Plan) -> str:
         ("rows of the table", f"{len(plan.predictions)} (method x encoders x proposals)"),
         ("predictions", _progress(len(plan.predictions) * len(plan.shards), len(_pairs(plan, pending)))),
         ("features", _progress(needed, len(features)) if pending else "not needed"),
+        ("masks", f"{sum(len(plan.missing_masks(s)) for s in pending)} parts to make"),
         ("texts to encode", f"{len(plan.missing_texts())} caption banks" if plan.missing_texts() else "none"),
         ("artifacts", plan.store.root),
     ]
@@ -142,7 +148,8 @@ def totals(plan: Plan) -> dict[str, int]:
         for product in plan.missing_predictions(shard):
             scored += sum(shard.expressions.get(f"{d}/{s}", 0) for d, s, _ in product.splits)
     encoded = sum(s.images for s in pending if plan.missing_features(s))
-    return {"images encoded": encoded, "expressions scored": scored}
+    segmented = sum(s.images * len(plan.missing_masks(s)) for s in pending)
+    return {"images segmented": segmented, "images encoded": encoded, "expressions scored": scored}
 
 
 def _progress(total: int, missing: int) -> str:

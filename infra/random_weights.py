@@ -1,4 +1,4 @@
-"""Randomly initialised checkpoints of real architectures, in the real formats, labelled as random.
+"""Random checkpoints of real architectures, in the real formats, labelled as random.
 
 They show that everything loads and runs at real size where no weights can be had; accuracies made with them
 are chance, and tables say so.
@@ -6,50 +6,90 @@ are chance, and tables say so.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from infra import storage
+from infra.checkpoint_card import write_card
+from infra.checkpoint_files import written_whole
 from infra.options import Exit, Options
 from infra.shards import InputError
-from infra.weights import QUICK_GELU_SUFFIX, write_card
+from infra.weights import QUICK_GELU_SUFFIX, SEGMENTERS
+
+SAM_PREFIX = "sam_"
+SEEDS = 2**32
 
 
 class RandomWeightsOptions(Options):
-    """Write randomly initialised checkpoints, each with a card that says so."""
+    """Write random checkpoints, each with a card that says so."""
 
     models: tuple[str, ...]
-    """open_clip architectures (ViT-B-32) to write as safetensors."""
+    """open_clip architectures (ViT-B-32), written as safetensors; sam_vit_b, sam_vit_l, sam_vit_h as .pth."""
     out: str
-    """Folder for the checkpoints."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    """Folder on this machine for the checkpoints."""
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 0
 
 
 def write_random_weights(options: RandomWeightsOptions) -> int:
     """Write the checkpoints and return the exit status.
 
     Raises:
-        InputError: for an architecture that is not known.
+        InputError: for an architecture that is not known, or a folder that is not on this machine.
     """
-    import open_clip
-    import torch
-    from safetensors.torch import save
-
-    from operators.clip_model import build_clip
-
-    for name in options.models:
-        if name not in open_clip.list_models():
-            raise InputError(f"--models {name}: open_clip has no such model")
-    for name in options.models:
-        torch.manual_seed(options.seed)
-        model = build_clip(name, quick_gelu=QUICK_GELU_SUFFIX in name)
-        state = {key: value.contiguous() for key, value in model.state_dict().items()}
-        path = storage.join(storage.absolute(options.out), f"{name}.safetensors")
-        storage.write_bytes(path, save(state))
-        maker = f"pipelines/random_weights.py --seed {options.seed}"
+    if not storage.is_local(options.out):
+        raise InputError(f"--out {options.out}: name a folder on this machine")
+    skeletons = {name: _skeleton(name) for name in options.models}
+    for name, skeleton in skeletons.items():
+        suffix = ".pth" if _is_sam(name) else ".safetensors"
+        path = storage.join(storage.absolute(options.out), name + suffix)
+        with written_whole(path) as temporary:
+            _write(temporary, _fill(skeleton.state_dict(), options.seed), as_torch=_is_sam(name))
         card = write_card(
-            path, label="random", architecture=name, quick_gelu=QUICK_GELU_SUFFIX in name, made_by=maker
+            path,
+            label="random",
+            architecture=name.removeprefix(SAM_PREFIX),
+            quick_gelu=QUICK_GELU_SUFFIX in name,
+            made_by=f"pipelines/random_weights.py --seed {options.seed}",
         )
         print(f"{name}: {path}, SHA-256 {card.sha256}", flush=True)
     return Exit.COMPLETE
+
+
+def _is_sam(name: str) -> bool:
+    return name.removeprefix(SAM_PREFIX) in SEGMENTERS
+
+
+def _skeleton(name: str) -> Any:
+    """Build a model on `meta`: names, shapes and types of its parameters, without memory."""
+    from operators.clip_model import build_clip
+    from operators.sam_architectures import build_sam
+
+    try:
+        if _is_sam(name):
+            return build_sam(name.removeprefix(SAM_PREFIX), device="meta")
+        return build_clip(name, quick_gelu=QUICK_GELU_SUFFIX in name, device="meta")
+    except Exception as problem:  # libraries refuse what they cannot build in many ways
+        raise InputError(f"--models {name}: {problem}") from problem
+
+
+def _fill(expected: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Make well-conditioned values for every parameter of a state dict."""
+    import torch
+
+    from operators.recipe_weights import recipe_parameter
+
+    return {
+        name: torch.from_numpy(recipe_parameter(name, tuple(value.shape), seed)).to(value.dtype)
+        for name, value in expected.items()
+    }
+
+
+def _write(path: str, state: dict[str, Any], as_torch: bool) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    if as_torch:
+        torch.save(state, path)
+    else:
+        save_file(state, path)

@@ -110,9 +110,7 @@ def write_shard(data: str, index: int, rows: pa.Table) -> Shard:
     """Write one shard and return its manifest entry. Equal rows give an equal file at an equal path."""
     digest = row_digest(rows)
     name = f"shard-{index:05d}-{digest}.parquet"
-    buffer = io.BytesIO()
-    pq.write_table(rows, buffer, compression="zstd")
-    storage.write_bytes(storage.join(data, name), buffer.getvalue())
+    _write_table(storage.join(data, name), rows)
     expressions: dict[str, int] = {}
     for ref in (ref for refs in rows.column("refs").to_pylist() for ref in refs):
         split = f"{ref['dataset']}/{ref['split']}"
@@ -136,12 +134,7 @@ def read_shard(data: str, shard: Shard) -> pa.Table:
         InputError: naming the file, if it is absent, unreadable or not what the manifest says.
     """
     url = storage.join(data, shard.name)
-    try:
-        rows = pq.read_table(io.BytesIO(storage.read_bytes(url)))
-    except FileNotFoundError as problem:
-        raise InputError(f"{url} is listed in the manifest but does not exist; prepare again") from problem
-    except pa.ArrowInvalid as problem:
-        raise InputError(f"{url} is not a readable Parquet file ({problem}); prepare again") from problem
+    rows = _read_table(url)
     if not rows.schema.equals(IMAGE_ROW):
         raise InputError(f"{url} does not have the columns of an image shard; prepare again")
     if row_digest(rows) != shard.row_digest:
@@ -153,9 +146,7 @@ def write_bank(data: str, dataset: str, split: str, bank: list[dict[str, str]]) 
     """Write a whole caption bank; returns its file name and digest."""
     digest = bank_digest([row["text"] for row in bank])
     name = f"bank-{dataset}-{split}-{digest}.parquet"
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(bank, schema=BANK), buffer, compression="zstd")
-    storage.write_bytes(storage.join(data, name), buffer.getvalue())
+    _write_table(storage.join(data, name), pa.Table.from_pylist(bank, schema=BANK))
     return name, digest
 
 
@@ -163,13 +154,27 @@ def read_bank(data: str, split: Split) -> list[str]:
     """Read the captions of a split in file order, and check them against the manifest.
 
     Raises:
-        InputError: naming the file, if it is absent or changed.
+        InputError: naming the file, if it is absent, unreadable or changed.
     """
     url = storage.join(data, split.bank)
+    rows = _read_table(url)
+    if not rows.schema.equals(BANK) or bank_digest(rows.column("text").to_pylist()) != split.bank_digest:
+        raise InputError(f"{url} is not the caption bank that the manifest describes; prepare again")
+    return rows.column("text").to_pylist()
+
+
+def _write_table(url: str, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    storage.write_bytes(url, buffer.getvalue())
+
+
+def _read_table(url: str) -> pa.Table:
     try:
-        texts = pq.read_table(io.BytesIO(storage.read_bytes(url))).column("text").to_pylist()
+        data = io.BytesIO(storage.read_bytes(url))
     except FileNotFoundError as problem:
         raise InputError(f"{url} is listed in the manifest but does not exist; prepare again") from problem
-    if bank_digest(texts) != split.bank_digest:
-        raise InputError(f"{url} is not the caption bank that the manifest describes; prepare again")
-    return texts
+    try:
+        return pq.read_table(data, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as problem:
+        raise InputError(f"{url} is not a readable Parquet file ({problem}); prepare again") from problem

@@ -77,6 +77,24 @@ class MakeParts:
         return rows
 
 
+class SegmentWithSam(MakeParts):
+    """One mask for every region."""
+
+    def build_operator(self, plan: Plan, reporter: Reporter) -> Any:
+        """Load torch and the segmenter's operator."""
+        from operators.segment import SegmentWithSam, load_segmenter
+
+        settle_torch(plan.settings.threads)
+        device = plan.settings.device
+        return SegmentWithSam(
+            load_segmenter=lambda s: load_segmenter(s, local_file(s.weights), device), report=reporter
+        )
+
+    def missing(self, plan: Plan, shard: Shard) -> list[Any]:
+        """Return missing masks."""
+        return plan.missing_masks(shard)
+
+
 class EncodeWithClip(MakeParts):
     """Image features of every variant and encoder."""
 
@@ -84,7 +102,7 @@ class EncodeWithClip(MakeParts):
         """Load torch and the models' operator."""
         from operators.encode import EncodeWithClip
 
-        use_threads(plan.settings.threads)
+        settle_torch(plan.settings.threads)
         return EncodeWithClip(
             open_weights=local_file,
             device=plan.settings.device,
@@ -127,7 +145,7 @@ class EncodeTexts:
         """Encode for the encoder that the item names by its place among the plan's encoders."""
         from operators.texts import EncodeTexts
 
-        use_threads(self._plan.settings.threads)
+        settle_torch(self._plan.settings.threads)
         (index,) = items.column("encoder").to_pylist()
         encoder = text_encoders(self._plan)[index]
         parts = [part for part in self._plan.missing_texts() if part.encoder == encoder]
@@ -151,8 +169,9 @@ def text_encoders(plan: Plan) -> list[Any]:
     return list(dict.fromkeys(encoder for product in plan.predictions for encoder in product.encoders))
 
 
-def use_threads(threads: int) -> None:
-    """Fix the number of torch threads of this process: it decides the last bits of sums on CPU."""
+def settle_torch(threads: int) -> None:
+    """Fix what decides the last bits of float32 sums: the number of threads on CPU, TF32 off on a GPU."""
     import torch
 
     torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False

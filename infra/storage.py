@@ -50,14 +50,14 @@ def join_inside(root: str, name: str) -> str:
     """Append a file name taken from data; it must stay below `root`.
 
     Raises:
-        ImageError: `path.escape` for absolute names, `..`, back-slashes, NUL, URLs, or a symbolic link
-            that leaves the folder.
+        ImageError: `path.escape` for absolute names, `..`, back-slashes, NUL, URLs (also chained with `::`),
+            or a symbolic link that leaves the folder.
     """
     normal = posixpath.normpath(name)
     if (
         not name
         or normal.startswith(("/", ".."))
-        or any(mark in name for mark in ("\\", "\0", "://"))
+        or any(mark in name for mark in ("\\", "\0", "://", "::"))
         or (is_local(root) and not _below(root, normal))
     ):
         raise ImageError("path.escape", f"the file name {name!r} leads out of the image folder")

@@ -1,38 +1,30 @@
-"""Checkpoints: resolved to a SHA-256 without building a model, fetched once a node, verified on load."""
+"""Checkpoints as the user names them, resolved to a SHA-256 without building a model."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
+import socket
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
-
-from pydantic import ValidationError
+from urllib.parse import urlsplit
 
 from infra import storage
+from infra.checkpoint_card import Card, read_card
+from infra.checkpoint_files import FileFacts, adopt, fetch, file_facts, remembered
+from infra.published_weights import Published, at_url, segmenter_weights, with_hash
 from infra.shards import InputError
-from operators.catalog import Encoder, Value, Weights
+from operators.catalog import Encoder, Segmenter, Weights
 
-CHUNK_BYTES = 1 << 22
 QUICK_GELU_SUFFIX = "-quickgelu"
 MODEL_FOLDER_CONFIG = "open_clip_config.json"
 MODEL_FOLDER_WEIGHTS = "open_clip_model.safetensors"
-CARD_SUFFIX = ".card.json"
-
-
-class Card(Value):
-    """What a checkpoint's maker says of it, in `<file>.card.json`; it counts only if the hash matches."""
-
-    sha256: str
-    label: str
-    architecture: str
-    quick_gelu: bool = False
-    made_by: str = ""
+SEGMENTERS = ("vit_b", "vit_l", "vit_h")
+PUBLISHED = "published"
+FILE_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 
 def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
@@ -45,68 +37,62 @@ def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
         InputError: naming what is unknown, the nearest names, or the contradiction.
     """
     architecture, colon, source = text.partition(":")
-    if not colon:
+    if not colon or source.startswith("//"):
         return _encoder_of_folder(text, dtype)
-    if architecture not in _architectures():
-        near = get_close_matches(architecture, _architectures(), n=3, cutoff=0.4)
-        raise InputError(
-            f"encoder {text!r}: open_clip has no model {architecture!r}; nearest: {', '.join(near)}"
-        )
+    _require_known(f"encoder {text!r}: open_clip has no model", architecture, _architectures())
+    plain = _plain(architecture)
+    normalisation: dict[str, Any] = {}
     if _looks_like_file(source):
-        weights, card = _weights_of_file(source)
-        normalisation: dict[str, Any] = {}
-        quick = card.quick_gelu if card else architecture.endswith(QUICK_GELU_SUFFIX)
-        if card and _plain(card.architecture) != _plain(architecture):
-            raise InputError(f"encoder {text!r}: its card says the weights are for {card.architecture}")
+        weights, maker = _weights_of_file(source)
+        _require_maker_agrees(f"encoder {text!r}", maker, plain)
+        quick = maker.quick_gelu if maker else architecture.endswith(QUICK_GELU_SUFFIX)
     else:
         weights, quick, normalisation = _weights_of_tag(architecture, source)
     if architecture.endswith(QUICK_GELU_SUFFIX) and not quick:
-        raise InputError(
-            f"encoder {text!r}: these weights were trained without QuickGELU; write {_plain(architecture)}"
-        )
-    plain = _plain(architecture)
+        raise InputError(f"encoder {text!r}: these weights were trained without QuickGELU; write {plain}")
     return Encoder(
         name=plain, architecture=plain, weights=weights, quick_gelu=quick, dtype=dtype, **normalisation
     )
+
+
+def resolve_segmenter(text: str, dtype: str = "float32") -> Segmenter:
+    """Resolve `ARCHITECTURE:published` or `ARCHITECTURE:FILE_OR_URL` of a SAM; nothing is downloaded yet.
+
+    Raises:
+        InputError: naming what is unknown, the nearest names, or the contradiction.
+    """
+    architecture, colon, source = text.partition(":")
+    if not colon or source.startswith("//"):
+        known = ", ".join(SEGMENTERS)
+        raise InputError(
+            f"segmenter {text!r}: write ARCHITECTURE:{PUBLISHED}, ARCHITECTURE:FILE or ARCHITECTURE:URL; "
+            f"architectures: {known}"
+        )
+    _require_known(f"segmenter {text!r}: SAM has no architecture", architecture, SEGMENTERS)
+    if source == PUBLISHED:
+        source = segmenter_weights(architecture).url
+    weights, maker = _weights_of_file(source)
+    _require_maker_agrees(f"segmenter {text!r}", maker, architecture)
+    return Segmenter(name=f"sam_{architecture}", architecture=architecture, weights=weights, dtype=dtype)
 
 
 def local_file(weights: Weights) -> str:
     """Return a local path of verified weights; a remote file is downloaded once a node.
 
     Raises:
-        InputError: if the file's hash is not the expected one.
+        InputError: if the file is not on this node, cannot be downloaded, or has another hash.
     """
-    if storage.is_local(weights.source):
-        path = storage.filesystem(weights.source)[1]
-        _verify(path, weights)
-        return path
-    path = os.path.join(storage.scratch_folder(), f"{weights.sha256}{Path(weights.source).suffix}")
-    with open(path + ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(path):
-            storage.write_bytes(path, storage.read_bytes(weights.source))
-        _verify(path, weights)
+    if not storage.is_local(weights.source):
+        return fetch(weights.source, weights.sha256)
+    path = storage.filesystem(weights.source)[1]
+    if not os.path.isfile(path):
+        raise InputError(
+            f"checkpoint {path} is not on this node ({socket.gethostname()}); use a shared folder or a URL"
+        )
+    found = file_facts(path).sha256
+    if found != weights.sha256:
+        raise InputError(f"checkpoint {path}: expected SHA-256 {weights.sha256}, found {found}")
     return path
-
-
-def write_card(path: str, label: str, architecture: str, quick_gelu: bool, made_by: str) -> Card:
-    """Write the card of a checkpoint file beside it."""
-    card = Card(
-        sha256=file_sha256(path),
-        label=label,
-        architecture=architecture,
-        quick_gelu=quick_gelu,
-        made_by=made_by,
-    )
-    storage.write_bytes(path + CARD_SUFFIX, card.model_dump_json(indent=1).encode())
-    return card
-
-
-def file_sha256(path: str) -> str:
-    """Hash a local file; remembered by path, size and modification time."""
-    status = os.stat(path)
-    key = f"{os.path.realpath(path)}|{status.st_size}|{status.st_mtime_ns}"
-    return _remembered(key, lambda: {"sha256": _hash_file(path)})["sha256"]
 
 
 def _encoder_of_folder(folder: str, dtype: str) -> Encoder:
@@ -118,8 +104,8 @@ def _encoder_of_folder(folder: str, dtype: str) -> Encoder:
         )
     try:
         content = json.loads(storage.read_bytes(config_url))
-        config, preprocessing = content["model_cfg"], content.get("preprocess_cfg", {})
-    except (ValueError, KeyError) as problem:
+        config, preprocessing = dict(content["model_cfg"]), dict(content.get("preprocess_cfg", {}))
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise InputError(f"{config_url}: no readable model_cfg ({problem!r})") from problem
     weights, _ = _weights_of_file(storage.join(folder, MODEL_FOLDER_WEIGHTS))
     quick = bool(config.pop("quick_gelu", False))
@@ -131,28 +117,31 @@ def _encoder_of_folder(folder: str, dtype: str) -> Encoder:
     )
 
 
-def _weights_of_file(source: str) -> tuple[Weights, Card | None]:
-    if not storage.exists(source):
-        raise InputError(f"checkpoint {source} does not exist")
+def _weights_of_file(source: str) -> tuple[Weights, Published | Card | None]:
+    """Hash a file and find who vouches for it: the table of published checkpoints, or the card beside it."""
     source = storage.absolute(source)
-    if storage.is_local(source):
-        sha256 = file_sha256(source)
+    published = at_url(source)
+    if published:
+        facts = FileFacts(published.sha256, published.storage == "torchscript")
+    elif storage.exists(source):
+        facts = file_facts(source)
     else:
-        sha256 = hashlib.sha256(storage.read_bytes(source)).hexdigest()
-    card = _card(source)
-    if card and card.sha256 != sha256:
-        raise InputError(f"checkpoint {source}: its card expects SHA-256 {card.sha256}, found {sha256}")
-    return Weights(source=source, sha256=sha256, label=card.label if card else "unverified"), card
+        raise InputError(f"checkpoint {source} does not exist")
+    if facts.torchscript:
+        raise _torchscript_refused(source, facts.sha256)
+    maker = with_hash(facts.sha256) or read_card(source, facts.sha256)
+    return Weights(source=source, sha256=facts.sha256, label=maker.label if maker else "unverified"), maker
 
 
-def _card(source: str) -> Card | None:
-    try:
-        return Card.model_validate_json(storage.read_bytes(source + CARD_SUFFIX))
-    except FileNotFoundError:
-        return None
-    except ValidationError as problem:
-        detail = problem.errors(include_url=False)[0]
-        raise InputError(f"{source}{CARD_SUFFIX}: {detail['loc']}: {detail['msg']}") from problem
+def _torchscript_refused(source: str, sha256: str) -> InputError:
+    published = with_hash(sha256)
+    told = f"checkpoint {source} is a TorchScript archive, which is a program;"
+    if not published:
+        return InputError(f"{told} its SHA-256 {sha256} is none of the published ones, so it is refused")
+    out = f"weights/{Path(published.name).stem}.safetensors"
+    return InputError(
+        f"{told} convert it once: python -m pipelines.convert_weights --source {source} --out {out}"
+    )
 
 
 def _weights_of_tag(architecture: str, tag: str) -> tuple[Weights, bool, dict[str, Any]]:
@@ -171,49 +160,46 @@ def _weights_of_tag(architecture: str, tag: str) -> tuple[Weights, bool, dict[st
             path = open_clip.download_pretrained(config)
         except Exception as problem:
             raise InputError(f"encoder {architecture}:{tag}: download failed: {problem}") from problem
-        normalisation = {"mean": config["mean"], "std": config["std"]}
-        quick = bool(config.get("quick_gelu"))
+        facts = file_facts(path)
+        if facts.torchscript:
+            raise _torchscript_refused(path, facts.sha256)
         return {
-            "path": path,
-            "sha256": file_sha256(path),
-            "quick_gelu": quick,
-            "normalisation": normalisation,
+            "source": _shareable(path),
+            "sha256": facts.sha256,
+            "quick_gelu": bool(config.get("quick_gelu")),
+            "normalisation": {"mean": config["mean"], "std": config["std"]},
         }
 
-    known = _remembered(f"tag|{_plain(architecture)}|{tag}", download)
-    if not os.path.exists(known["path"]):
+    key = f"tag|{_plain(architecture)}|{tag}"
+    known = remembered(key, download)
+    if storage.is_local(known["source"]) and not os.path.exists(known["source"]):
         known = download()
-    weights = Weights(source=known["path"], sha256=known["sha256"], label="real")
+    weights = Weights(source=known["source"], sha256=known["sha256"], label="real")
     return weights, known["quick_gelu"], known["normalisation"]
 
 
-def _verify(path: str, weights: Weights) -> None:
-    found = file_sha256(path)
-    if found != weights.sha256:
-        raise InputError(f"checkpoint {path}: expected SHA-256 {weights.sha256}, found {found}")
+def _shareable(path: str) -> str:
+    """Return the URL of a file of the Hugging Face cache, so that other nodes can fetch it; else its path."""
+    *_, repository, folder, commit, name = ("", "", "", *Path(path).parts)
+    if folder != "snapshots" or not repository.startswith("models--"):
+        return path
+    from huggingface_hub import hf_hub_url
+
+    url = hf_hub_url("/".join(repository.split("--")[1:]), name, revision=commit)
+    adopt(path, url)
+    return url
 
 
-def _hash_file(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _require_known(told: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=3, cutoff=0.4) or known
+        raise InputError(f"{told} {name!r}; nearest: {', '.join(near[:5])}")
 
 
-def _remembered(key: str, compute: Any) -> Any:
-    """Keep small JSON answers in this user's scratch folder, one file a key."""
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
-    path = os.path.join(storage.scratch_folder(), "answers", f"{name}.json")
-    try:
-        stored = json.loads(Path(path).read_text())
-        if stored["key"] == key:
-            return stored["answer"]
-    except (FileNotFoundError, ValueError, KeyError):
-        pass
-    answer = compute()
-    storage.write_bytes(path, json.dumps({"key": key, "answer": answer}).encode())
-    return answer
+def _require_maker_agrees(told: str, maker: Published | Card | None, architecture: str) -> None:
+    if maker and _plain(maker.architecture) != architecture:
+        said = "its card" if isinstance(maker, Card) else "the publisher"
+        raise InputError(f"{told}: {said} says the weights are for {maker.architecture}, not {architecture}")
 
 
 @cache
@@ -231,4 +217,4 @@ def _plain(architecture: str) -> str:
 
 
 def _looks_like_file(source: str) -> bool:
-    return "/" in source or Path(source).suffix in (".pt", ".pth", ".bin", ".safetensors")
+    return "/" in source or PurePosixPath(urlsplit(source).path).suffix in FILE_SUFFIXES

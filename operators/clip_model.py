@@ -9,11 +9,11 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.convert import convert_state_dict
-from open_clip.factory import load_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
 from operators.catalog import Encoder, Weights
+from operators.checkpoint_file import misfits, read_state
 
 OpenWeights = Callable[[Weights], str]
 SCALARS = ("logit_scale", "logit_bias")
@@ -46,29 +46,22 @@ def read_clip_state(path: str, model: torch.nn.Module) -> dict[str, Tensor]:
     """Read a checkpoint in any layout open_clip accepts and check that it fits the model exactly.
 
     Nothing in the file is executed. Unlike open_clip, position embeddings of another size are refused rather
-    than resized.
+    than resized. The model may lie on `meta`.
 
     Raises:
         ValueError: naming the file and the missing, unexpected or misshapen parameters.
     """
-    state = convert_state_dict(model, load_state_dict(path, device="cpu", weights_only=True))
+    state = convert_state_dict(model, read_state(path))
     expected = model.state_dict()
     if "positional_embedding" in state and "positional_embedding" not in expected:
         state = convert_to_custom_text_state_dict(state)
     for name in SCALARS:
-        if name in state and name in expected:
+        if name in state and name in expected and state[name].numel() == 1:
             state[name] = state[name].reshape(expected[name].shape)
     state = {name: value for name, value in state.items() if not name.endswith("position_ids")}
-    problems = [f"missing {name}" for name in expected if name not in state]
-    problems += [f"unexpected {name}" for name in state if name not in expected]
-    problems += [
-        f"{name} is {tuple(state[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in state and state[name].shape != value.shape
-    ]
+    problems = misfits(expected, state)
     if problems:
-        shown = "; ".join(problems[:5]) + (f"; {len(problems) - 5} more" if len(problems) > 5 else "")
-        raise ValueError(f"{path} does not fit the architecture: {shown}")
+        raise ValueError(f"{path} does not fit the architecture; parameters {problems}")
     return state
 
 

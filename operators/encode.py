@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
-from PIL import Image
 from torch import Tensor
 
-from operators.catalog import Encoder, Variant
+from operators.catalog import Encoder, MaskSource
 from operators.clip_model import ClipModel, OpenWeights
-from operators.geometry import INVALID
-from operators.images import ImageError, decode_rgb
-from operators.products import Features, Load, Report, no_report
-from operators.prompts.render import native_to_input
-from operators.records import LOGIT_SCALE, OK, error, features_schema
+from operators.images import ImageError, decode_row
+from operators.masks import BoolMasks, decode_masks
+from operators.products import Features, Load, Masks, Report, no_report
+from operators.records import LOGIT_SCALE, error, features_schema, valid_regions
+from operators.sam_frame import SAM_FRAME_PX
+from operators.views import ImageViews
 
 STAGE = "encode"
 
@@ -90,28 +91,40 @@ class EncodeWithClip:
         collected = {
             p: _Collected(self._model(p.encoder), rows.num_rows, self._views_per_batch) for p in wanted
         }
+        masks: dict[Masks | None, pa.Table] = {p.masks: load(p.masks) for p in wanted if p.masks}
         for index, row in enumerate(rows.to_pylist()):
-            self._encode_image(index, row, collected)
+            self._encode_image(index, row, collected, masks)
             self._report("images encoded", 1)
         for product, result in collected.items():
             result.flush()
             yield product, _part(rows, result)
 
-    def _encode_image(self, index: int, row: dict[str, Any], collected: dict[Features, _Collected]) -> None:
-        try:
-            image = _decode(row)
-        except ImageError as problem:
-            for result in collected.values():
-                result.fail(index, error(STAGE, problem.code, str(problem)))
-            return
-        valid = [i for i, region in enumerate(row["regions"]) if region["status"] != INVALID]
-        boxes = np.array([row["regions"][i]["box_xywh"] for i in valid], dtype=np.float64).reshape(-1, 4)
-        rendered: dict[tuple[Variant, int], Tensor] = {}
+    def _encode_image(
+        self,
+        index: int,
+        row: dict[str, Any],
+        collected: dict[Features, _Collected],
+        masks: Mapping[Masks | None, pa.Table],
+    ) -> None:
+        valid = valid_regions(row)
+        boxes_xywh = np.array([row["regions"][i]["box_xywh"] for i in valid], dtype=np.float64).reshape(-1, 4)
+        images: dict[Masks | None, ImageViews] = {}
         for product, result in collected.items():
-            key = (product.variant, result.model.size_px)
-            if key not in rendered:
-                rendered[key] = render(product.variant, image, boxes, result.model)
-            result.add(index, valid, len(row["regions"]), rendered[key])
+            try:
+                if product.masks not in images:
+                    images[product.masks] = ImageViews(
+                        decode_row(row),
+                        boxes_xywh,
+                        masks_of=partial(_masks_of, row, valid, masks.get(product.masks), index),
+                        frame_px=product.masks.segmenter.frame_px if product.masks else SAM_FRAME_PX,
+                        device=self._device,
+                    )
+                model = result.model
+                views = images[product.masks].views(product.variant, model.size_px, model.mean, model.std)
+            except ImageError as problem:
+                result.fail(index, error(STAGE, problem.code, str(problem)))
+                continue
+            result.add(index, valid, len(row["regions"]), views)
             self._report("views encoded", len(valid))
 
     def _model(self, encoder: Encoder) -> ClipModel:
@@ -120,28 +133,29 @@ class EncodeWithClip:
         return self._models[encoder]
 
 
-def render(variant: Variant, image: Image.Image, boxes_xywh: np.ndarray, model: ClipModel) -> Tensor:
-    """Draw a variant for every box and prepare the result for a model.
+def _masks_of(
+    row: dict[str, Any], valid: list[int], part: pa.Table | None, index: int, source: MaskSource
+) -> BoolMasks:
+    """Return the masks of the valid regions: SAM's from a masks part, or the dataset's from the row.
 
-    Args:
-        variant: what to draw.
-        image: RGB.
-        boxes_xywh: N x 4, pixels of `image`.
-        model: gives input size and normalisation.
-
-    Returns:
-        float32 (N, 3, size_px, size_px).
+    Raises:
+        ImageError: `mask.missing` if a region has none, `mask.damaged` if one cannot be decoded.
     """
-    pictures = variant.definition.draw(image, boxes_xywh, **dict(variant.parameters))
-    if not pictures:
-        return torch.zeros(0, 3, model.size_px, model.size_px)
-    return native_to_input(pictures, size_px=model.size_px, mean=model.mean, std=model.std)
-
-
-def _decode(row: dict[str, Any]) -> Image.Image:
-    if row["status"] != OK:
-        raise ImageError(row["error"]["code"], row["error"]["message"])
-    return decode_rgb(row["image"])
+    size_hw = (row["height"], row["width"])
+    if source == "exact":
+        stored = [region["exact_mask"] for region in row["regions"]]
+    else:
+        assert part is not None
+        stored = part.column("masks")[index].as_py()
+    missing = [i for i in valid if stored[i] is None]
+    if missing:
+        raise ImageError("mask.missing", f"region {missing[0]} has no {source} mask")
+    if source != "exact" and valid:
+        size_hw = tuple(stored[valid[0]]["size"])
+    try:
+        return decode_masks([stored[i] for i in valid], size_hw)
+    except ValueError as problem:
+        raise ImageError("mask.damaged", str(problem)) from problem
 
 
 def _part(rows: pa.Table, result: _Collected) -> pa.Table:

@@ -14,7 +14,7 @@ from segment_anything import SamAutomaticMaskGenerator
 
 from operators.geometry import Boxes, xywh_to_xyxy
 from operators.sam_frame import boxes_from_frame
-from operators.segment import SegmentAnything
+from operators.sam_model import SegmentAnything
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,17 @@ def decode_rgb(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         return image.convert("RGB")
 
 
+def decode_row(row: dict[str, Any]) -> Image.Image:
+    """Decode the picture of an image row.
+
+    Raises:
+        ImageError: as `decode_rgb`, or with the row's own error if it was set aside before.
+    """
+    if row["error"] is not None:
+        raise ImageError(row["error"]["code"], row["error"]["message"])
+    return decode_rgb(row["image"])
+
+
 def to_array(image: Image.Image) -> NDArray[np.uint8]:
     """Return an RGB Pillow image as a fresh uint8 array H x W x 3."""
     return np.array(image, dtype=np.uint8)
@@ -85,16 +97,26 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
 
 def _damaged(data: bytes, problem: Exception) -> ImageError:
     """Tell a file that was cut off from one that is broken; a WebP file states its length."""
-    webp_bytes = int.from_bytes(data[4:8], "little") + 8 if data.startswith(b"RIFF") else 0
-    cut = "truncated" in str(problem).lower() or webp_bytes > len(data)
+    cut = "truncated" in str(problem).lower() or (data.startswith(b"RIFF") and _ends_early(data))
     return ImageError("image.truncated" if cut else "image.undecodable", str(problem))
 
 
+def _ends_early(data: bytes) -> bool:
+    """Say whether a JPEG, PNG or WebP file lacks its end mark or the length that it states."""
+    if data.startswith(b"RIFF"):
+        return len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)
+    return not data.rstrip(b"\0").endswith((b"\xff\xd9", b"IEND\xaeB`\x82"))
+
+
 def _unidentified(data: bytes) -> tuple[str, str]:
-    if data.startswith((b"\xff\xd8\xff", b"\x89PNG", b"RIFF")):
-        return "image.truncated", f"only {len(data)} bytes, which end within the header"
+    if data.startswith((b"\xff\xd8\xff", b"\x89PNG")) or (
+        data[:4] == b"RIFF" and b"WEBP".startswith(data[8:12])
+    ):
+        if _ends_early(data):
+            return "image.truncated", f"only {len(data)} bytes, which end within the header"
+        return "image.undecodable", "the header is damaged"
     known = {b"%PDF": "PDF", b"8BPS": "PSD", b"GIF8": "GIF", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"BM": "BMP"}
-    known |= {b"%!PS": "EPS", b"SIMPLE": "FITS", b"<svg": "SVG", b"<?xml": "SVG or XML"}
+    known |= {b"%!PS": "EPS", b"SIMPLE": "FITS", b"<svg": "SVG", b"<?xml": "SVG or XML", b"RIFF": "RIFF"}
     for magic, name in known.items():
         if data.startswith(magic):
             return "image.format", f"{name} is not accepted; convert it to JPEG, PNG or WebP"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
-Masks = NDArray[np.bool_]
+BoolMasks = NDArray[np.bool_]
 
 
 class RunLengths(TypedDict):
@@ -21,7 +21,7 @@ class RunLengths(TypedDict):
     counts: bytes
 
 
-def encode_masks(masks_NHW: Masks) -> list[RunLengths]:
+def encode_masks(masks_NHW: BoolMasks) -> list[RunLengths]:
     """Encode N masks of one size as COCO run lengths.
 
     Raises:
@@ -35,7 +35,7 @@ def encode_masks(masks_NHW: Masks) -> list[RunLengths]:
     return [{"size": [int(side) for side in rle["size"]], "counts": bytes(rle["counts"])} for rle in encoded]
 
 
-def decode_masks(run_lengths: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]) -> Masks:
+def decode_masks(run_lengths: Sequence[Mapping[str, Any]], size_hw: tuple[int, int]) -> BoolMasks:
     """Decode run lengths, all of the size (height, width) in pixels, to boolean masks N x H x W.
 
     Raises:
@@ -55,7 +55,7 @@ def decode_masks(run_lengths: Sequence[Mapping[str, Any]], size_hw: tuple[int, i
     return np.ascontiguousarray(columns_HWN.transpose(2, 0, 1)).view(np.bool_)
 
 
-def tight_boxes_xyxy(masks_NHW: Masks) -> NDArray[np.int64]:
+def tight_boxes_xyxy(masks_NHW: BoolMasks) -> NDArray[np.int64]:
     """Return the N x 4 boxes around masks with *inclusive* right and bottom pixel; zeros for an empty mask.
 
     Source: rec_scoring spec section 4 step 8. Width and height are therefore one less than a pixel count.
@@ -68,7 +68,7 @@ def tight_boxes_xyxy(masks_NHW: Masks) -> NDArray[np.int64]:
     return boxes
 
 
-def mask_iou(first_NHW: Masks, second_MHW: Masks) -> NDArray[np.float64]:
+def mask_iou(first_NHW: BoolMasks, second_MHW: BoolMasks) -> NDArray[np.float64]:
     """Return the N x M intersection over union of masks of one size; 0 where both masks are empty."""
     # Pixel counts stay below 2^24, so float32 products are exact and use the fast matrix kernel.
     first = first_NHW.reshape(len(first_NHW), math.prod(first_NHW.shape[1:])).astype(np.float32)
@@ -78,7 +78,7 @@ def mask_iou(first_NHW: Masks, second_MHW: Masks) -> NDArray[np.float64]:
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
-def remove_small_regions(mask_HW: Masks, min_area_px: int) -> Masks:
+def remove_small_regions(mask_HW: BoolMasks, min_area_px: int) -> BoolMasks:
     """Fill holes, then drop islands, of fewer than `min_area_px` pixels.
 
     Regions are 8-connected. A hole is any component of the complement, also one at the border of the image.
@@ -93,7 +93,7 @@ def remove_small_regions(mask_HW: Masks, min_area_px: int) -> Masks:
     return cleaned
 
 
-def fill_small_holes(mask_HW: Masks, min_area_px: int) -> None:
+def fill_small_holes(mask_HW: BoolMasks, min_area_px: int) -> None:
     """Set to true, in place, the 8-connected components of the complement below `min_area_px` pixels."""
     labels_HW, areas_px = _components(~mask_HW)
     small = areas_px < min_area_px
@@ -101,7 +101,7 @@ def fill_small_holes(mask_HW: Masks, min_area_px: int) -> None:
         mask_HW |= _regions(small, labels_HW)
 
 
-def drop_small_islands(mask_HW: Masks, min_area_px: int) -> None:
+def drop_small_islands(mask_HW: BoolMasks, min_area_px: int) -> None:
     """Set to false, in place, the 8-connected components below `min_area_px` pixels; never all of them."""
     labels_HW, areas_px = _components(mask_HW)
     keep = areas_px >= min_area_px
@@ -112,19 +112,19 @@ def drop_small_islands(mask_HW: Masks, min_area_px: int) -> None:
     mask_HW &= _regions(keep, labels_HW)
 
 
-def _components(mask_HW: Masks) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _components(mask_HW: BoolMasks) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Label 8-connected components from 1 (0 is background); return labels H x W and areas in pixels."""
     # Counting the labels is half the price of OpenCV's own statistics, which also fit boxes and centroids.
     count, labels_HW = cv2.connectedComponents(np.ascontiguousarray(mask_HW).view(np.uint8), connectivity=8)
     return labels_HW, np.bincount(labels_HW.ravel(), minlength=count)[1:]
 
 
-def _regions(selected: NDArray[np.bool_], labels_HW: NDArray[np.int32]) -> Masks:
+def _regions(selected: NDArray[np.bool_], labels_HW: NDArray[np.int32]) -> BoolMasks:
     """Return the mask of the selected components; `selected` starts at label 1."""
     return np.take(np.concatenate([[False], selected]), labels_HW)
 
 
-def _window(mask_HW: Masks, min_area_px: int) -> tuple[slice, slice]:
+def _window(mask_HW: BoolMasks, min_area_px: int) -> tuple[slice, slice]:
     """Return a window around a mask in which small regions are the same as in the whole image.
 
     Each margin is so deep that it alone holds `min_area_px` background pixels, or ends at the border.

@@ -13,18 +13,19 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
-from operators.catalog import Encoder, Method, Proposals, Value, Variant, encoders_label
+from operators.catalog import Encoder, Method, Proposals, Segmenter, Value, Variant, encoders_label
 from operators.fingerprint import fingerprint, minor_version
 
 # Raise a version when the operator's output changes; `tests/unit/operators/test_versions.py` holds them.
-VERSIONS = {"features": 1, "texts": 1, "predictions": 1}
+VERSIONS = {"masks": 1, "features": 1, "texts": 1, "predictions": 1}
 LIBRARIES = {
+    "masks": ("pillow", "opencv-python-headless", "torch", "segment-anything"),
     "features": ("pillow", "opencv-python-headless", "torch", "open_clip_torch"),
     "texts": ("torch", "open_clip_torch"),
     "predictions": (),
 }
 
-Kind = Literal["features", "texts", "predictions"]
+Kind = Literal["masks", "features", "texts", "predictions"]
 
 
 class Product(Value):
@@ -64,17 +65,34 @@ def no_report(event: str, count: int) -> None:
     """Drop a progress report."""
 
 
-def _encoder_identity(encoder: Encoder) -> dict[str, Any]:
-    identity = encoder.model_dump(mode="json", exclude={"name", "weights"})
-    return identity | {"weights": encoder.weights.sha256}
+def _model_identity(model: Encoder | Segmenter) -> dict[str, Any]:
+    identity = model.model_dump(mode="json", exclude={"name", "weights"})
+    return identity | {"weights": model.weights.sha256}
+
+
+class Masks(Product):
+    """One SAM mask for every region, in the segmenter's frame."""
+
+    kind: ClassVar[Kind] = "masks"
+    segmenter: Segmenter
+
+    @property
+    def slug(self) -> str:
+        """Return the name of the segmenter."""
+        return _safe(self.segmenter.name)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the segmenter's settings and the hash of its weights."""
+        return {"segmenter": _model_identity(self.segmenter)}
 
 
 class Features(Product):
-    """Image features of one variant under one encoder."""
+    """Image features of one variant under one encoder; `masks` where the variant draws with SAM's masks."""
 
     kind: ClassVar[Kind] = "features"
     variant: Variant
     encoder: Encoder
+    masks: Masks | None = None
 
     @property
     def slug(self) -> str:
@@ -84,7 +102,8 @@ class Features(Product):
         return {
             "variant": self.variant.model_dump(mode="json"),
             "prompt_version": self.variant.definition.version,
-            "encoder": _encoder_identity(self.encoder),
+            "encoder": _model_identity(self.encoder),
+            "masks": self.masks.fingerprint if self.masks else None,
         }
 
 
@@ -102,7 +121,7 @@ class Texts(Product):
         return _safe(self.encoder.name)
 
     def identity(self) -> dict[str, Any]:
-        return {"encoder": _encoder_identity(self.encoder), "template": self.template}
+        return {"encoder": _model_identity(self.encoder), "template": self.template}
 
 
 class Predictions(Product):
@@ -116,6 +135,7 @@ class Predictions(Product):
     method: Method
     encoders: tuple[Encoder, ...]
     proposals: Proposals
+    segmenter: Segmenter | None = None
     splits: tuple[tuple[str, str, str], ...]
 
     @property
@@ -124,7 +144,12 @@ class Predictions(Product):
 
     def features(self) -> list[list[Features]]:
         """Return the feature products by encoder, then variant."""
-        return [[Features(variant=v, encoder=e) for v in self.method.variants] for e in self.encoders]
+        return [[self._features(v, e) for v in self.method.variants] for e in self.encoders]
+
+    @property
+    def models(self) -> tuple[Encoder | Segmenter, ...]:
+        """Return every model that the numbers depend on."""
+        return (*self.encoders, self.segmenter) if self.segmenter else self.encoders
 
     def texts(self) -> list[list[Texts]]:
         """Return the text products by encoder, then split."""
@@ -133,6 +158,13 @@ class Predictions(Product):
             [Texts(encoder=e, template=template, dataset=d, split=s) for d, s, _ in self.splits]
             for e in self.encoders
         ]
+
+    def _features(self, variant: Variant, encoder: Encoder) -> Features:
+        if variant.mask_source != "box":
+            return Features(variant=variant, encoder=encoder)
+        if self.segmenter is None:
+            raise ValueError(f"method {self.method.name!r} draws with SAM's masks but has no segmenter")
+        return Features(variant=variant, encoder=encoder, masks=Masks(segmenter=self.segmenter))
 
     def identity(self) -> dict[str, Any]:
         return {

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from operators.fingerprint import FINGERPRINT_CHARS, canonical_json
+from operators.geometry import INVALID
 
 OK = "ok"
 QUARANTINED = "quarantined"
@@ -107,6 +108,11 @@ def features_schema(dimensions: int) -> pa.Schema:
 def text_features_schema(dimensions: int) -> pa.Schema:
     """Return the schema of a text part: row i is the unnormalised vector of line i of a caption bank."""
     return pa.schema([("text", pa.string()), ("feature", pa.list_(pa.float32(), dimensions))])
+
+
+def valid_regions(row: dict[str, Any]) -> list[int]:
+    """Return the numbers of the regions of an image row that can be candidates."""
+    return [i for i, region in enumerate(row["regions"]) if region["status"] != INVALID]
 
 
 def error(stage: str, code: str, message: str) -> dict[str, str]:

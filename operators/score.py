@@ -6,14 +6,17 @@ number of threads or on how the work was cut.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from operators.catalog import prompted
+from operators.catalog import Subtraction, prompted
+from operators.fingerprint import canonical_json
 from operators.geometry import INVALID, iou_xywh
 from operators.products import Load, Predictions, Report, Texts, no_report
 from operators.records import LOGIT_SCALE, OK, PREDICTIONS, QUARANTINED, error
@@ -112,8 +115,40 @@ class _ShardScorer:
                     f"caption bank of {ref['dataset']}/{ref['split']}: line {position} says "
                     f"{texts[position]!r}, expression {expression['expression_id']} {expression['text']!r}"
                 )
-            total += np.stack([unit_RD @ vectors[position] for unit_RD in variants])
+            text = vectors[position]
+            if method.subtraction:
+                drawn = draw_negatives(method.subtraction, ref, expression["expression_id"], len(texts))
+                # The mean of 500 dot products is the dot product with the mean.
+                text = text - vectors[drawn].mean(0)
+            total += np.stack([unit_RD @ text for unit_RD in variants])
         return total.sum(0) if method.reduce == "sum" else total.max(0)
+
+
+@lru_cache(maxsize=20_000)
+def _draw(
+    captions: int, seed: int, dataset: str, split: str, expression_id: str, bank: int
+) -> NDArray[np.int32]:
+    key = hashlib.sha256(canonical_json([seed, dataset, split, expression_id]).encode()).digest()
+    # NumPy promises never to change the stream of its legacy generator.
+    generator = np.random.RandomState(np.frombuffer(key, dtype="<u4"))
+    return generator.permutation(bank)[:captions].astype(np.int32)
+
+
+def draw_negatives(
+    subtraction: Subtraction, ref: dict[str, Any], expression_id: str, bank: int
+) -> NDArray[np.int32]:
+    """Draw positions of a caption bank without replacement, keyed by seed, dataset, split and expression.
+
+    Args:
+        subtraction: how many captions, and the seed.
+        ref: gives dataset and split.
+        expression_id: of the expression that is scored.
+        bank: length of the bank; drawn whole if it has no more captions than asked for.
+
+    Returns:
+        min(captions, bank) positions; the positive caption is not excluded (rec_scoring spec section 8).
+    """
+    return _draw(subtraction.captions, subtraction.seed, ref["dataset"], ref["split"], expression_id, bank)
 
 
 def candidate_regions(row: dict[str, Any], proposals: str, dataset: str) -> list[int]:

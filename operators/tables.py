@@ -6,26 +6,34 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 from operators.catalog import encoders_label, weights_label
 from operators.metrics import SplitCount
 from operators.products import Predictions
 from operators.published import Published, Settings, published_results
 
+Counts = Mapping[tuple[str, str], SplitCount]
 NOTHING = "–"
 CSV_COLUMNS = (
     *("method", "drawings", "encoders", "weights", "proposals", "dataset", "split"),
-    *("n", "correct", "set_aside", "accuracy_percent", "published_percent", "published_source"),
+    *("seed", "n", "correct", "set_aside", "accuracy_percent", "published_percent", "published_source"),
 )
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
 class Result:
-    """A line of the table: what was run and what came out, by (dataset, split)."""
+    """A line of the table: what was run and what came out, by (dataset, split), for every seed of S."""
 
     product: Predictions
-    counts: Mapping[tuple[str, str], SplitCount]
+    seeds: tuple[int | None, ...]
+    counts: tuple[Counts, ...]
+
+    def accuracies(self, split: tuple[str, str]) -> list[float]:
+        """Return the accuracy in percent of every seed that scored anything."""
+        values = [counts[split].accuracy for counts in self.counts if split in counts]
+        return [value for value in values if value is not None]
 
     def published(self, dataset: str, split: str) -> Published | None:
         """Return the published number with the same settings, if there is one."""
@@ -39,15 +47,29 @@ class Result:
             product.method.name,
             product.method.codes,
             encoders_label(product.encoders),
-            weights_label(product.encoders),
+            weights_label(product.models),
             product.proposals,
         ]
+
+
+def group_seeds(counted: Sequence[tuple[Predictions, Counts]]) -> list[Result]:
+    """Join products that differ in nothing but the seed of S into one line each, in order."""
+    groups: dict[Predictions, list[tuple[int | None, Counts]]] = {}
+    for product, counts in counted:
+        subtraction = product.method.subtraction
+        same = product.model_copy(update={"method": product.method.with_seed(0)})
+        groups.setdefault(same, []).append((subtraction.seed if subtraction else None, counts))
+    return [
+        Result(product, tuple(seed for seed, _ in runs), tuple(counts for _, counts in runs))
+        for product, runs in groups.items()
+    ]
 
 
 def markdown_table(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> str:
     """Lay results out with one column a split, and one for its published values where any match.
 
-    Accuracy is percent of the expressions that were scored; `n` and `set aside` are summed over the splits.
+    Accuracy is percent of the expressions that were scored; with S it is the mean and the sample standard
+    deviation over the seeds. `n` and `set aside` are summed over the splits.
     """
     headers = ["Method", "Drawings", "Encoders", "Weights", "Proposals"]
     with_published = {s for s in splits if any(result.published(*s) for result in results)}
@@ -59,34 +81,34 @@ def markdown_table(results: Sequence[Result], splits: Sequence[tuple[str, str]])
     for result in results:
         cells = result.description()
         for name in splits:
-            cells.append(_percent(result.counts.get(name, SplitCount()).accuracy))
+            cells.append(_mean_and_spread(result.accuracies(name)))
             if name in with_published:
                 published = result.published(*name)
-                cells.append(_percent(published.accuracy if published else None))
-        total = [result.counts.get(name, SplitCount()) for name in splits]
-        rows.append([*cells, str(sum(c.ok for c in total)), str(sum(c.quarantined for c in total))])
+                cells.append(f"{published.accuracy:.1f}" if published else NOTHING)
+        totals = [result.counts[0].get(name, SplitCount()) for name in splits]
+        rows.append([*cells, str(sum(c.ok for c in totals)), str(sum(c.quarantined for c in totals))])
     return _markdown([*headers, "n", "set aside"], rows)
 
 
 def csv_table(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> str:
-    """Write one line per result and split, with full precision and the source of the published value."""
+    """Write one line per result, seed and split, in full precision, with the published value's source."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for result in results:
-        for dataset, split in splits:
-            count = result.counts.get((dataset, split), SplitCount())
-            published = result.published(dataset, split)
-            numbers = [count.ok, count.correct, count.quarantined, count.accuracy]
-            source = [published.accuracy, published.source] if published else ["", ""]
-            writer.writerow(
-                [_spreadsheet_safe(c) for c in [*result.description(), dataset, split]] + numbers + source
-            )
+        for seed, counts in zip(result.seeds, result.counts, strict=True):
+            for dataset, split in splits:
+                count = counts.get((dataset, split), SplitCount())
+                words = [_spreadsheet_safe(word) for word in [*result.description(), dataset, split]]
+                numbers = [seed, count.ok, count.correct, count.quarantined, count.accuracy]
+                writer.writerow([*words, *numbers, *(result.published(dataset, split) or ("", ""))])
     return buffer.getvalue()
 
 
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.1f}"
+def _mean_and_spread(values: Sequence[float]) -> str:
+    if not values:
+        return NOTHING
+    return f"{mean(values):.1f}" + (f" ±{stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def _markdown(headers: list[str], rows: list[list[str]]) -> str:

@@ -57,6 +57,12 @@ def tiny_resnet(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a tiny SAM with random weights."""
+    return tiny_models.write_sam(tmp_path_factory.mktemp("models") / "tiny-sam", seed=3)
+
+
+@pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
     """The one Ray cluster of the session, two CPUs; yields its address."""
     import ray

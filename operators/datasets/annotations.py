@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 BoxXYWH = tuple[float, float, float, float]
+
+
+def _storable(text: str) -> str:
+    """Refuse half a surrogate pair, which JSON and pickles can say but UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as problem:
+        raise ValueError(f"character {problem.start} is half a surrogate pair, not text") from problem
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Id = int | Text
 
 
 class AnnotationError(ValueError):
@@ -55,16 +68,16 @@ class FileRecord(BaseModel):
 class GoldAnnotation(FileRecord):
     """A COCO-style annotation."""
 
-    id: int | str
+    id: Id
     bbox: BoxXYWH
-    image_id: int | str | None = None
+    image_id: Id | None = None
 
 
 class SentenceRecord(FileRecord):
     """A sentence as REFER and ReCLIP store it."""
 
-    raw: str
-    sent_id: int | str | None = None
+    raw: Text
+    sent_id: Id | None = None
 
     def sentence(self) -> Sentence:
         """Return the reader's form of it."""
@@ -74,10 +87,10 @@ class SentenceRecord(FileRecord):
 class RefRecord(FileRecord):
     """The fields that a ReCLIP line and a REFER reference share."""
 
-    file_name: str = Field(min_length=1)
-    image_id: int | str
-    ann_id: int | str | list[int | str]
-    ref_id: int | str | None = None
+    file_name: Text = Field(min_length=1)
+    image_id: Id
+    ann_id: Id | list[Id]
+    ref_id: Id | None = None
     sentences: list[SentenceRecord]
 
     def target_ids(self) -> tuple[str, ...]:
@@ -107,6 +120,8 @@ def parse_json(text: str, place: str) -> Any:
         ) from problem
     except ValueError as problem:
         raise AnnotationError(f"{place}: {problem}") from problem
+    except RecursionError as problem:
+        raise AnnotationError(f"{place}: nested too deeply") from problem
 
 
 def decode_text(data: bytes, place: str) -> str:

@@ -99,8 +99,7 @@ def assemble_rows(refs: Sequence[AnnotatedRef], detections: Detections) -> list[
             entry = banks[ref.dataset, ref.split][position]
             expressions.append({**entry, "split_index": position, "parse": None, "status": OK, "error": None})
             positions[ref.dataset, ref.split] = position + 1
-        gold = dict(ref.gold)
-        targets = [gold[target] for target in ref.target_ids if target in gold]
+        targets = [box for annotation, box in ref.gold if annotation in ref.target_ids]
         image.refs.append(
             {
                 "ref_id": ref.ref_id,

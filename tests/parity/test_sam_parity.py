@@ -21,7 +21,7 @@ from operators.masks import (
 from operators.recipe_weights import fill_state_dict
 from operators.records import RLE
 from operators.sam_frame import boxes_to_frame, frame_size_px
-from operators.segment import SegmentAnything, masks_from_logits
+from operators.sam_model import SegmentAnything, masks_from_logits
 
 MODEL_ATOL = 1e-3
 PASSES = {"holes": fill_small_holes, "islands": drop_small_islands}

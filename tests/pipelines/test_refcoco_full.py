@@ -23,6 +23,7 @@ from infra.prepare import prepare
 from infra.shards import read_manifest
 
 METHODS = ("first-box", "P", "I", "P|I")
+DRAWN_METHODS = ("first-box", "P", "I", "C1", "D4", "P|D4", "D1|D3|D4", "D1|D3|D4,S", "P|C1,S")
 TOLERANCE = 1e-5
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,12 +70,14 @@ def counts(out: Path) -> dict[str, int]:
 
 
 def stored_probabilities(run_options: BenchmarkOptions) -> dict[tuple, dict[tuple, list[float]]]:
-    """Read what the pipeline stored, by (method, encoders, proposals)."""
+    """Read what the pipeline stored, by (method, encoders, proposals, seed)."""
     plan = make_plan(run_options)
     answers: dict[tuple, dict[tuple, list[float]]] = {}
     for product in plan.predictions:
         names = tuple(encoder.name for encoder in product.encoders)
-        answer = answers.setdefault((product.method.name, names, product.proposals), {})
+        subtraction = product.method.subtraction
+        seed = subtraction.seed if subtraction else 0
+        answer = answers.setdefault((product.method.name, names, product.proposals, seed), {})
         for shard in plan.shards:
             for row in plan.store.get(plan.address(product, shard)).column("predictions").to_pylist():
                 for p in row:
@@ -82,14 +85,17 @@ def stored_probabilities(run_options: BenchmarkOptions) -> dict[tuple, dict[tupl
     return answers
 
 
-def largest_difference(annotations: Path, images: Path, run_options: BenchmarkOptions, clips: dict) -> float:
+def largest_difference(
+    annotations: Path, images: Path, run_options: BenchmarkOptions, clips: dict, sam: oracle.Sam | None = None
+) -> float:
     """Compare every probability with the oracle's."""
     manifest = read_manifest(run_options.data)
     splits = [(s.dataset, s.split) for s in manifest.splits]
     worst, compared = 0.0, 0
-    for (method, names, proposals), stored in stored_probabilities(run_options).items():
+    for (method, names, proposals, seed), stored in stored_probabilities(run_options).items():
+        models = [clips[name] for name in names]
         expected = oracle.probabilities(
-            annotations, images, splits, method, [clips[n] for n in names], proposals
+            annotations, images, splits, method, models, proposals, sam=sam, seed=seed
         )
         assert stored.keys() == expected.keys()
         for key, distribution in expected.items():
@@ -106,10 +112,22 @@ def clips(tiny_vit: str, tiny_resnet: str) -> dict[str, oracle.Clip]:
     return {Path(folder).name: oracle.Clip(folder) for folder in (tiny_vit, tiny_resnet)}
 
 
-def test_agrees_with_the_oracle(data, drawn: Path, tiny_vit, tiny_resnet, clips, tmp_path: Path) -> None:
-    run_options = options(data(2), tmp_path, (tiny_vit, tiny_resnet, f"{tiny_vit},{tiny_resnet}"))
+def test_agrees_with_the_oracle(
+    data, drawn: Path, tiny_vit, tiny_resnet, tiny_sam, clips, tmp_path: Path
+) -> None:
+    run_options = options(
+        data(2),
+        tmp_path,
+        (tiny_vit, f"{tiny_vit},{tiny_resnet}"),
+        methods=DRAWN_METHODS,
+        segmenter=tiny_sam,
+        seeds=(0, 7),
+    )
     assert benchmark(run_options) == Exit.COMPLETE
-    assert largest_difference(drawn / "reclip", drawn / "images", run_options, clips) < TOLERANCE
+    sam = oracle.Sam(tiny_sam)
+    assert largest_difference(drawn / "reclip", drawn / "images", run_options, clips, sam) < TOLERANCE
+    images = read_manifest(run_options.data).shards
+    assert counts(tmp_path)["images segmented"] == sum(shard.images for shard in images)
 
 
 def reverse_regions(monkeypatch: pytest.MonkeyPatch) -> None:

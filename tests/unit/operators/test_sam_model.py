@@ -9,7 +9,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from operators.grid_proposals import GridSettings, grid_proposals
 from operators.masks import remove_small_regions, tight_boxes_xyxy
 from operators.recipe_weights import fill_state_dict
-from operators.segment import SegmentAnything
+from operators.sam_model import SegmentAnything
 
 FRAME_PX = 64
 ANY_QUALITY = GridSettings(

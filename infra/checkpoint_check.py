@@ -1,0 +1,77 @@
+"""The check before any actor starts: every checkpoint is whole, safe to open, and fits its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from infra.checkpoint_files import remembered
+from infra.shards import InputError
+from infra.weights import local_file
+from operators.catalog import Encoder, Segmenter, Value, Weights
+from operators.fingerprint import fingerprint, minor_version
+
+LIBRARIES = ("torch", "open_clip_torch", "segment-anything")
+
+
+def check_weights(encoders: Iterable[Encoder], segmenters: Iterable[Segmenter]) -> None:
+    """Check the checkpoints that a run will load; what was found good before is not opened again.
+
+    Remote files are downloaded to this node. Models are built on the `meta` device, without memory.
+
+    Raises:
+        InputError: naming the file, what was expected of it and what was found.
+    """
+    for encoder in dict.fromkeys(encoders):
+        _check(encoder, encoder.weights, f"encoder {encoder.name}")
+    for segmenter in dict.fromkeys(segmenters):
+        _check(segmenter, segmenter.weights, f"segmenter {segmenter.name}")
+
+
+def require_clip_fits(path: str, architecture: str, quick_gelu: bool) -> None:
+    """Check that a file holds the parameters of a CLIP architecture and nothing else.
+
+    Raises:
+        ValueError: naming the file and what does not fit.
+    """
+    from operators.clip_model import build_clip, read_clip_state
+
+    read_clip_state(path, build_clip(architecture, quick_gelu, device="meta"))
+
+
+def _check(model: Encoder | Segmenter, weights: Weights, told: str) -> None:
+    path = local_file(weights)
+    versions = {name: minor_version(name) for name in LIBRARIES}
+    asked = {**_asked(model), "sha256": weights.sha256, "versions": versions}
+
+    def check() -> Mapping[str, Any]:
+        try:
+            if isinstance(model, Encoder):
+                require_clip_fits(path, model.architecture, model.quick_gelu)
+            else:
+                _require_sam_fits(path, model)
+        except OSError:
+            raise
+        except Exception as problem:  # libraries refuse a bad configuration in many ways
+            reason = str(problem) if isinstance(problem, ValueError) else f"{path}: {problem!r}"
+            raise InputError(f"{told}: {reason.replace(path, weights.source)}") from problem
+        return {"fits": True}
+
+    remembered(f"fits|{fingerprint(asked)}", check)
+
+
+def _asked(model: Value) -> dict[str, Any]:
+    return model.model_dump(mode="json", include={"architecture", "quick_gelu", "frame_px"})
+
+
+def _require_sam_fits(path: str, segmenter: Segmenter) -> None:
+    from operators.checkpoint_file import misfits, read_state
+    from operators.sam_architectures import build_sam
+
+    sam = build_sam(segmenter.architecture, device="meta")
+    problems = misfits(sam.state_dict(), read_state(path))
+    if problems:
+        raise ValueError(f"{path} does not fit the architecture; parameters {problems}")
+    if sam.image_encoder.img_size != segmenter.frame_px:
+        found_px = sam.image_encoder.img_size
+        raise ValueError(f"{path} is for a frame of {found_px} px, expected {segmenter.frame_px} px")

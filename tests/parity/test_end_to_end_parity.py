@@ -1,0 +1,132 @@
+"""From a picture and captions to scores through our own operators, against the reference executor."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import operators.score
+from operators.catalog import Encoder, Method, Subtraction, Weights, variant
+from operators.clip_model import ClipModel, build_clip
+from operators.encode import EncodeWithClip
+from operators.products import Features, Predictions
+from operators.recipe_weights import fill_state_dict
+from operators.records import IMAGE_ROW
+from operators.score import ScoreExpressions
+from operators.texts import EncodeTexts
+from operators.views import ImageViews
+
+FILE = "e2e.npz"
+SPLIT = ("golden", "all", "")
+DRAWINGS = {
+    "e0": ["crop", "circle", "blur_circle_mask", "grayscale_circle_mask"],
+    "e1": ["crop", "reclip_blur"],
+}
+INPUT_ATOL, FEATURE_ATOL, SCORE_ATOL = 1e-5, 1e-4, 2e-3
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    shapes = {n: tuple(v.shape) for n, v in build_clip("ViT-B-32", True, "meta").state_dict().items()}
+    path = tmp_path_factory.mktemp("weights") / "recipe.safetensors"
+    save_file({n: torch.from_numpy(v) for n, v in fill_state_dict(shapes).items()}, path)
+    weights = Weights(source=str(path), sha256="0" * 64, label="random")
+    return Encoder(name="ViT-B-32", architecture="ViT-B-32", weights=weights, quick_gelu=True)
+
+
+def row_of(image_HWC: np.ndarray, boxes_xywh: np.ndarray, captions: list[str]) -> pa.Table:
+    buffer = io.BytesIO()
+    Image.fromarray(image_HWC).save(buffer, "PNG")
+    regions = [
+        {
+            "region_id": i,
+            "box_xywh": list(box),
+            "sources": ["gold/golden"],
+            "status": "ok",
+            "exact_mask": None,
+        }
+        for i, box in enumerate(boxes_xywh)
+    ]
+    expressions = [
+        {
+            "expression_id": str(i),
+            "split_index": i,
+            "text": text,
+            "parse": None,
+            "status": "ok",
+            "error": None,
+        }
+        for i, text in enumerate(captions)
+    ]
+    ref = {
+        "ref_id": "0",
+        "dataset": "golden",
+        "split": "all",
+        "target_region_ids": [0],
+        "expressions": expressions,
+    }
+    row = {
+        "image_key": "file/golden",
+        "image": buffer.getvalue(),
+        "image_sha256": "",
+        "width": image_HWC.shape[1],
+        "height": image_HWC.shape[0],
+        "regions": regions,
+        "proposal_sets": [{"name": "gold/golden", "region_ids": list(range(len(regions)))}],
+        "refs": [ref],
+        "status": "ok",
+        "error": None,
+    }
+    return pa.Table.from_pylist([row], schema=IMAGE_ROW)
+
+
+@pytest.mark.real_size
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("case_name", ["e0", "e1"])
+def test_scores_match_the_reference(golden, encoder, case_name, monkeypatch) -> None:
+    arrays = golden.arrays(FILE)
+    case = next(c for c in golden.json("e2e.json")["cases"] if c["case"] == case_name)
+    image_HWC, boxes = golden.arrays("images.npz")[case["image"]], arrays[f"{case_name}__boxes_xywh"]
+    variants = tuple(variant(name) for name in DRAWINGS[case_name])
+    open_weights = lambda weights: weights.source  # noqa: E731
+    model = ClipModel(encoder, encoder.weights.source, "cpu")
+    views = ImageViews(Image.fromarray(image_HWC), boxes)
+    inputs = torch.cat([views.views(v, model.size_px, model.mean, model.std) for v in variants])
+    golden.assert_close(
+        FILE, f"{case_name}__clip_input_probe", inputs[..., ::16, ::16].numpy(), atol=INPUT_ATOL
+    )
+
+    captions = case["captions"]
+    negatives = [text.removeprefix("a photo of ") for text in case["negatives"]]
+    rows = row_of(image_HWC, boxes, captions)
+    wanted = [Features(variant=v, encoder=encoder) for v in variants]
+    parts = dict(EncodeWithClip(open_weights=open_weights)(rows, wanted, parts_never_asked))
+    stored = np.concatenate([np.array(parts[p].column("features")[0].as_py()) for p in wanted])
+    unit = stored / np.linalg.norm(stored, axis=1, keepdims=True)
+    golden.assert_close(FILE, f"{case_name}__image_features", unit, atol=FEATURE_ATOL)
+
+    drawn = np.arange(len(captions), len(captions) + len(negatives))
+    monkeypatch.setattr(operators.score, "draw_negatives", lambda *_: drawn)
+    subtraction = Subtraction() if negatives else None
+    method = Method(name=case_name, variants=variants, subtraction=subtraction)
+    product = Predictions(method=method, encoders=(encoder,), proposals="gold", splits=(SPLIT,))
+    ((texts,),) = product.texts()
+    strings = [texts.template.replace("{}", caption.lower()) for caption in [*captions, *negatives]]
+    text_operator = EncodeTexts(encoder, open_weights=open_weights)
+    parts[texts] = text_operator.part(strings, text_operator.encode(strings))
+    ((_, predictions),) = ScoreExpressions()(rows, [product], lambda p: parts[p])
+    found = predictions.column("predictions")[0].as_py()
+    golden.assert_close(FILE, f"{case_name}__scores", [p["scores"] for p in found], atol=SCORE_ATOL)
+    golden.assert_close(
+        FILE, f"{case_name}__softmax_probs", [p["probabilities"] for p in found], atol=SCORE_ATOL
+    )
+
+
+def parts_never_asked(product: object) -> pa.Table:
+    raise AssertionError(f"these drawings need no {product}")
