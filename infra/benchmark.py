@@ -9,6 +9,7 @@ from typing import Any
 
 from infra import storage
 from infra.artifacts import ArtifactStore
+from infra.checkpoint_check import check_weights
 from infra.executor import Executor, Stage, make_executor
 from infra.options import BenchmarkOptions, Exit
 from infra.plan import Plan, Settings, choose_shards, describe, totals
@@ -44,6 +45,7 @@ def benchmark(options: BenchmarkOptions) -> int:
         return Exit.COMPLETE
     counts: dict[str, int] = {}
     if plan.pending_shards():
+        check_weights(*_models(plan))
         executor = make_executor(options.executor, plan.settings)
         _make_missing(replace(plan, settings=executor.settings), executor)
         counts = executor.counts
@@ -196,6 +198,15 @@ def _make_missing(plan: Plan, executor: Executor) -> None:
         stages.append(Stage(EncodeWithClip, arguments, size="model"))
     stages.append(Stage(ScoreExpressions, arguments, size="light"))
     list(executor.run("images", [{"shard_index": s.index} for s in pending], stages, totals(plan)))
+
+
+def _models(plan: Plan) -> tuple[list[Encoder], list[Segmenter]]:
+    """Return the models that some missing part needs."""
+    texts = [text.encoder for text in plan.missing_texts()]
+    features = [feature for shard in plan.shards for feature in plan.missing_features(shard)]
+    masks = [mask for shard in plan.shards for mask in plan.missing_masks(shard)]
+    encoders = [*texts, *(feature.encoder for feature in features)]
+    return list(dict.fromkeys(encoders)), list(dict.fromkeys(mask.segmenter for mask in masks))
 
 
 def _tables(plan: Plan, results: list[Result]) -> dict[str, str]:

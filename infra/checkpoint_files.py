@@ -21,6 +21,7 @@ from infra.shards import InputError
 Answer = TypeVar("Answer")
 CHUNK_BYTES = 1 << 22
 DOWNLOAD_ATTEMPTS = 3
+READABLE = 0o644  # by other users of a shared folder; safetensors' writer leaves them out
 # What stores call the things that change with a file's content; other fields change by themselves.
 IDENTITY_FIELDS = {
     "size",
@@ -52,13 +53,21 @@ def file_facts(source: str) -> FileFacts:
     A remote file is downloaded for that, into this node's cache, where `fetch` finds it.
 
     Raises:
-        InputError: if it cannot be downloaded.
+        InputError: if there is no such file, or it cannot be downloaded.
     """
-    if storage.is_local(source):
-        path = storage.filesystem(source)[1]
-        return FileFacts(*remembered(_local_key(path), lambda: _facts(path)))
     fs, path = storage.filesystem(source)
-    said = {name: str(value) for name, value in fs.info(path).items() if name.lower() in IDENTITY_FIELDS}
+    try:
+        info = fs.info(path)
+    except FileNotFoundError as problem:
+        raise InputError(f"checkpoint {source} does not exist") from problem
+    except Exception as problem:  # every kind of store has its own
+        raise InputError(f"checkpoint {source} cannot be reached: {problem!r}") from problem
+    if info["type"] != "file":
+        raise InputError(f"checkpoint {source} is a folder")
+    if storage.is_local(source):
+        with _lock(os.path.realpath(path)):  # so that the actors of a node do not all read it
+            return FileFacts(*remembered(_local_key(path), lambda: _facts(path)))
+    said = {name: str(value) for name, value in info.items() if name.lower() in IDENTITY_FIELDS}
     key = f"url|{source}|{json.dumps(said, sort_keys=True)}"
     return FileFacts(*remembered(key, lambda: _download(source)))
 
@@ -79,8 +88,11 @@ def fetch(url: str, sha256: str) -> str:
 def adopt(path: str, url: str) -> None:
     """Let `fetch` find a file that another program has already downloaded from this URL."""
     sha256 = file_facts(path).sha256
-    with _lock(sha256), written_whole(_cached_path(url, sha256)) as temporary:
-        os.symlink(os.path.realpath(path), temporary)
+    link = Path(_cached_path(url, sha256))
+    with _lock(sha256):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.path.realpath(path))
 
 
 @contextmanager
@@ -94,6 +106,7 @@ def written_whole(path: str) -> Iterator[str]:
     Path(temporary).unlink(missing_ok=True)
     try:
         yield temporary
+        os.chmod(temporary, READABLE)
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -157,10 +170,11 @@ def _facts(path: str) -> FileFacts:
 
 def _is_torchscript(path: str) -> bool:
     """Recognise an archive that holds code, from its directory alone."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {PurePosixPath(name).parts[1:2] for name in archive.namelist()}
+    except zipfile.BadZipFile:
         return False
-    with zipfile.ZipFile(path) as archive:
-        members = {PurePosixPath(name).parts[1:2] for name in archive.namelist()}
     return {("code",), ("constants.pkl",)} <= members
 
 

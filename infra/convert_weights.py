@@ -44,8 +44,6 @@ def convert_weights(options: ConvertWeightsOptions, published: Sequence[Publishe
     """
     if not options.out.endswith(SUFFIX) or not storage.is_local(options.out):
         raise InputError(f"--out {options.out}: name a local file that ends in {SUFFIX}")
-    if not storage.exists(options.source):
-        raise InputError(f"--source {options.source}: does not exist")
     facts = file_facts(storage.absolute(options.source))
     known = with_hash(facts.sha256, published)
     if known is None or known.storage != "torchscript":

@@ -17,7 +17,7 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from infra.cluster import Pool, connect, light_pool, model_pool
+from infra.cluster import Pool, connect, pools
 from infra.executor import Stage, add_counts
 from infra.plan import Settings
 from infra.progress import Counts, Display
@@ -63,34 +63,29 @@ class RayExecutor:
         _configure()
         actor = ray.remote(num_cpus=0)(Counts).remote()
         dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
-        for stage in stages:
-            dataset = self._add(dataset, stage, ActorReporter(actor))
+        for stage, pool in zip(stages, pools(stages, self.settings), strict=True):
+            dataset = _add(dataset, stage, pool, ActorReporter(actor))
         with Display(title, totals, lambda: ray.get(actor.snapshot.remote())):
             for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 yield from table.to_pylist()
             self.counts = add_counts(self.counts, ray.get(actor.snapshot.remote()))
 
-    def _add(self, dataset: Any, stage: Stage, reporter: ActorReporter) -> Any:
-        arguments = {**stage.arguments, "reporter": reporter}
-        settings: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
-        if stage.size == "task":
-            return dataset.map_batches(
-                _as_task(stage.operator, arguments),
-                num_cpus=Pool().num_cpus,
-                max_retries=MAX_TASK_RETRIES,
-                **settings,
-            )
-        pool = model_pool(self.settings) if stage.size == "model" else light_pool()
-        return dataset.map_batches(
-            stage.operator,
-            fn_constructor_kwargs=arguments,
-            compute=ray.data.ActorPoolStrategy(size=pool.actors),
-            num_cpus=pool.num_cpus,
-            num_gpus=pool.num_gpus or None,
-            max_restarts=MAX_RESTARTS,
-            max_task_retries=MAX_TASK_RETRIES,
-            **settings,
-        )
+
+def _add(dataset: Any, stage: Stage, pool: Pool, reporter: ActorReporter) -> Any:
+    arguments = {**stage.arguments, "reporter": reporter}
+    settings: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": pool.num_cpus}
+    if pool.actors == 0:
+        task = _as_task(stage.operator, arguments)
+        return dataset.map_batches(task, max_retries=MAX_TASK_RETRIES, **settings)
+    return dataset.map_batches(
+        stage.operator,
+        fn_constructor_kwargs=arguments,
+        compute=ray.data.ActorPoolStrategy(size=pool.actors),
+        num_gpus=pool.num_gpus or None,
+        max_restarts=MAX_RESTARTS,
+        max_task_retries=MAX_TASK_RETRIES,
+        **settings,
+    )
 
 
 def _as_task(operator: Callable[..., Any], arguments: dict[str, Any]) -> Callable[[pa.Table], pa.Table]:

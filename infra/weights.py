@@ -22,6 +22,8 @@ from operators.catalog import Encoder, Segmenter, Weights
 QUICK_GELU_SUFFIX = "-quickgelu"
 MODEL_FOLDER_CONFIG = "open_clip_config.json"
 MODEL_FOLDER_WEIGHTS = "open_clip_model.safetensors"
+SAM_FOLDER_CONFIG = "sam_config.json"
+SAM_FOLDER_WEIGHTS = "sam_model.safetensors"
 SEGMENTERS = ("vit_b", "vit_l", "vit_h")
 PUBLISHED = "published"
 FILE_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
@@ -56,18 +58,17 @@ def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
 
 
 def resolve_segmenter(text: str, dtype: str = "float32") -> Segmenter:
-    """Resolve `ARCHITECTURE:published` or `ARCHITECTURE:FILE_OR_URL` of a SAM; nothing is downloaded yet.
+    """Resolve `ARCHITECTURE:published`, `ARCHITECTURE:FILE_OR_URL` or the folder of a small SAM.
+
+    Published weights are not downloaded yet. A folder holds `sam_model.safetensors` and `sam_config.json`:
+    the sizes of `operators.sam_architectures.SamShape`.
 
     Raises:
         InputError: naming what is unknown, the nearest names, or the contradiction.
     """
     architecture, colon, source = text.partition(":")
     if not colon or source.startswith("//"):
-        known = ", ".join(SEGMENTERS)
-        raise InputError(
-            f"segmenter {text!r}: write ARCHITECTURE:{PUBLISHED}, ARCHITECTURE:FILE or ARCHITECTURE:URL; "
-            f"architectures: {known}"
-        )
+        return _segmenter_of_folder(text, dtype)
     _require_known(f"segmenter {text!r}: SAM has no architecture", architecture, SEGMENTERS)
     if source == PUBLISHED:
         source = segmenter_weights(architecture).url
@@ -109,11 +110,36 @@ def _encoder_of_folder(folder: str, dtype: str) -> Encoder:
         raise InputError(f"{config_url}: no readable model_cfg ({problem!r})") from problem
     weights, _ = _weights_of_file(storage.join(folder, MODEL_FOLDER_WEIGHTS))
     quick = bool(config.pop("quick_gelu", False))
-    name = folder.rstrip("/").rsplit("/", 1)[-1]
-    architecture = json.dumps(config, sort_keys=True)
     normalisation = {key: preprocessing[key] for key in ("mean", "std") if key in preprocessing}
     return Encoder(
-        name=name, architecture=architecture, weights=weights, quick_gelu=quick, dtype=dtype, **normalisation
+        name=_last_part(folder),
+        architecture=json.dumps(config, sort_keys=True),
+        weights=weights,
+        quick_gelu=quick,
+        dtype=dtype,
+        **normalisation,
+    )
+
+
+def _segmenter_of_folder(folder: str, dtype: str) -> Segmenter:
+    config_url = storage.join(folder, SAM_FOLDER_CONFIG)
+    if not storage.exists(config_url):
+        raise InputError(
+            f"segmenter {folder!r}: write ARCHITECTURE:{PUBLISHED} or ARCHITECTURE:FILE_OR_URL with "
+            f"{', '.join(SEGMENTERS)}, or a folder with {SAM_FOLDER_CONFIG}"
+        )
+    try:
+        config = dict(json.loads(storage.read_bytes(config_url)))
+        frame_px = int(config["image_size"])
+    except (ValueError, KeyError, TypeError) as problem:
+        raise InputError(f"{config_url}: no readable sizes of a SAM ({problem!r})") from problem
+    weights, _ = _weights_of_file(storage.join(folder, SAM_FOLDER_WEIGHTS))
+    return Segmenter(
+        name=_last_part(folder),
+        architecture=json.dumps(config, sort_keys=True),
+        weights=weights,
+        frame_px=frame_px,
+        dtype=dtype,
     )
 
 
@@ -123,10 +149,8 @@ def _weights_of_file(source: str) -> tuple[Weights, Published | Card | None]:
     published = at_url(source)
     if published:
         facts = FileFacts(published.sha256, published.storage == "torchscript")
-    elif storage.exists(source):
-        facts = file_facts(source)
     else:
-        raise InputError(f"checkpoint {source} does not exist")
+        facts = file_facts(source)
     if facts.torchscript:
         raise _torchscript_refused(source, facts.sha256)
     maker = with_hash(facts.sha256) or read_card(source, facts.sha256)
@@ -170,7 +194,7 @@ def _weights_of_tag(architecture: str, tag: str) -> tuple[Weights, bool, dict[st
             "normalisation": {"mean": config["mean"], "std": config["std"]},
         }
 
-    key = f"tag|{_plain(architecture)}|{tag}"
+    key = f"pretrained|{_plain(architecture)}|{tag}"
     known = remembered(key, download)
     if storage.is_local(known["source"]) and not os.path.exists(known["source"]):
         known = download()
@@ -210,6 +234,10 @@ def _architectures() -> tuple[str, ...]:
         raise InputError("open_clip_torch is not installed")
     folder = Path(spec.submodule_search_locations[0]) / "model_configs"
     return tuple(sorted(path.stem for path in folder.glob("*.json")))
+
+
+def _last_part(folder: str) -> str:
+    return folder.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _plain(architecture: str) -> str:

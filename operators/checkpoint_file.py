@@ -58,7 +58,7 @@ def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
         "missing": sorted(missing),
         "unexpected": sorted(found.keys() - expected.keys()),
         "of another shape": [
-            f"{n} {tuple(found[n].shape)}, expected {tuple(expected[n].shape)}" for n in sorted(reshaped)
+            f"{n} is {tuple(found[n].shape)}, expected {tuple(expected[n].shape)}" for n in sorted(reshaped)
         ],
     }
     return "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names)
@@ -67,7 +67,7 @@ def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
 def _reason(problem: Exception) -> str:
     """Return the telling line of an error; torch's advice to allow code is not passed on."""
     lines = str(problem).splitlines() or [type(problem).__name__]
-    told = next((line for line in lines if "GLOBAL" in line), lines[0])
+    told = next((line for line in lines if "nsupported" in line), lines[0])
     return told.split(". ")[0].strip()
 
 

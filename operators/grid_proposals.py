@@ -6,13 +6,15 @@ Source: rec_scoring spec section 5.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from segment_anything import SamAutomaticMaskGenerator
 
+from operators.datasets.image_rows import add_proposals
 from operators.geometry import Boxes, xywh_to_xyxy
+from operators.images import ImageError, decode_row, to_array
 from operators.sam_frame import boxes_from_frame
 from operators.sam_model import SegmentAnything
 
@@ -52,6 +54,18 @@ class GridProposal(NamedTuple):
 
 
 PUBLISHED_GRID = GridSettings()
+
+
+def propose_regions(
+    segmenter: SegmentAnything, row: dict[str, Any], name: str, settings: GridSettings = PUBLISHED_GRID
+) -> dict[str, Any]:
+    """Return an image row with a proposal set of that name added; a row without a picture stays as it is."""
+    try:
+        proposals = grid_proposals(segmenter, to_array(decode_row(row)), settings)
+    except ImageError:
+        return row
+    add_proposals(row, name, [proposal.box_xywh for proposal in proposals])
+    return row
 
 
 def grid_proposals(

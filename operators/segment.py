@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from open_clip.factory import load_state_dict
 
 from operators.catalog import Segmenter
+from operators.checkpoint_file import read_state
 from operators.geometry import xywh_to_xyxy
 from operators.images import ImageError, decode_row, to_array
 from operators.masks import encode_masks
@@ -70,11 +70,11 @@ def load_segmenter(segmenter: Segmenter, weights_path: str, device: str) -> Segm
     """Build a segmenter from a verified checkpoint file.
 
     Raises:
-        ValueError: if the parameters do not fit the architecture.
+        ValueError: if the file cannot be read or its parameters do not fit the architecture.
     """
     return SegmentAnything.from_state_dict(
         segmenter.architecture,
-        load_state_dict(weights_path, weights_only=True),
+        read_state(weights_path),
         device=device,
         dtype=getattr(torch, segmenter.dtype),
         min_area_px=segmenter.min_area_px,

@@ -43,13 +43,14 @@ class Result:
     def description(self) -> list[str]:
         """Return method, drawings, encoders, kind of weights and proposal source."""
         product = self.product
-        return [
+        words = [
             product.method.name,
             product.method.codes,
             encoders_label(product.encoders),
             weights_label(product.models),
             product.proposals,
         ]
+        return [" ".join(word.split()) for word in words]  # a folder's name may hold a line break
 
 
 def group_seeds(counted: Sequence[tuple[Predictions, Counts]]) -> list[Result]:

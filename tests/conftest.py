@@ -74,13 +74,20 @@ def ray_cluster() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def run_recipe():
-    """Run a recipe in a child process; returns the completed process."""
+    """Run a recipe in a child process; returns the completed process. A variable that is None is unset."""
 
-    def run(*command: str, timeout_s: float = 100, check: int | None = 0, **environment: str):
+    def run(
+        *command: str,
+        timeout_s: float = 100,
+        check: int | None = 0,
+        cwd: Path = ROOT,
+        **environment: str | None,
+    ):
+        variables = {**os.environ, **environment}
         completed = subprocess.run(
             [sys.executable, *command],
-            cwd=ROOT,
-            env={**os.environ, **environment},
+            cwd=cwd,
+            env={name: value for name, value in variables.items() if value is not None},
             capture_output=True,
             text=True,
             timeout=timeout_s,

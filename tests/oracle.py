@@ -38,6 +38,7 @@ class Clip:
         self.model.load_state_dict(load_file(weights))
         self.model.eval()
         self.seen: dict[str, torch.Tensor] = {}
+        self.shown: dict[tuple, torch.Tensor] = {}
         self.tokenize = open_clip.get_tokenizer("ViT-B-32")
         size = self.model.visual.image_size
         self.side = size[0] if isinstance(size, tuple) else size
@@ -196,8 +197,11 @@ def probabilities(
             features = []
             for drawing in drawings.split("|") if drawings != "first-box" else []:
                 for clip, text in zip(clips, texts, strict=True):
-                    pixels = model_inputs(drawing, image, [boxes[i] for i in kept], clip.side, sam)
-                    features.append((clip.model.logit_scale.exp() * clip.images(pixels), text))
+                    what = (drawing, ref["file_name"].rsplit("_", 1)[0], tuple(tuple(boxes[i]) for i in kept))
+                    if what not in clip.shown:  # remembered: many methods and sentences ask for the same
+                        pixels = model_inputs(drawing, image, [boxes[i] for i in kept], clip.side, sam)
+                        clip.shown[what] = clip.images(pixels)
+                    features.append((clip.model.logit_scale.exp() * clip.shown[what], text))
             for sentence in ref["sentences"]:
                 total = torch.zeros(len(kept))
                 for unit_images, text in features:

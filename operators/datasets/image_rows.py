@@ -172,22 +172,45 @@ def _row(key: str, image: _Image) -> Row:
     }
 
 
+def add_proposals(row: Row, name: str, boxes_xywh: Iterable[Iterable[float]]) -> None:
+    """Give an image row a proposal set, in place; a box that is already a region is shared.
+
+    Args:
+        row: with width and height filled in.
+        name: of the set; an existing set of that name is replaced.
+        boxes_xywh: in their order, pixels of the image.
+    """
+    numbers = {tuple(region["box_xywh"]): region["region_id"] for region in row["regions"]}
+    ids = []
+    for box in boxes_xywh:
+        x, y, w, h = (float(v) for v in box)
+        box_xywh = (x, y, w, h)
+        if box_xywh not in numbers:
+            numbers[box_xywh] = len(row["regions"])
+            row["regions"].append(
+                {
+                    "region_id": numbers[box_xywh],
+                    "box_xywh": list(box_xywh),
+                    "sources": [],
+                    "status": box_status(box_xywh, row["width"], row["height"]),
+                    "exact_mask": None,
+                }
+            )
+        sources = row["regions"][numbers[box_xywh]]["sources"]
+        if name not in sources:
+            sources.append(name)
+        ids.append(numbers[box_xywh])
+    sets = {proposal_set["name"]: proposal_set["region_ids"] for proposal_set in row["proposal_sets"]}
+    row["proposal_sets"] = [{"name": n, "region_ids": i} for n, i in (sets | {name: ids}).items()]
+
+
 def _whole_image_where_undetected(row: Row) -> None:
     """An image without detections gets one box covering it (rec_scoring spec section 2.3)."""
-    for proposal_set in row["proposal_sets"]:
-        name = proposal_set["name"]
-        if not name.startswith("detections/") or proposal_set["region_ids"] or row["status"] != OK:
-            continue
-        box_xywh = [0.0, 0.0, float(row["width"]), float(row["height"])]
-        same = [region for region in row["regions"] if region["box_xywh"] == box_xywh]
-        if same:
-            region = same[0]
-        else:
-            region = {"region_id": len(row["regions"]), "box_xywh": box_xywh, "sources": [], "status": OK}
-            region["exact_mask"] = None
-            row["regions"].append(region)
-        region["sources"].append(name)
-        proposal_set["region_ids"] = [region["region_id"]]
+    if row["status"] != OK:
+        return
+    for proposal_set in list(row["proposal_sets"]):
+        if proposal_set["name"].startswith("detections/") and not proposal_set["region_ids"]:
+            add_proposals(row, proposal_set["name"], [(0, 0, row["width"], row["height"])])
 
 
 def _expression_error(row: Row, ref: Row, text: str) -> Row | None:

@@ -57,7 +57,9 @@ def reclip_shade(
     return pictures
 
 
-def _rectangles(image: Image.Image, boxes_xywh: Boxes, enlarge_px: float, level: int) -> Iterator[Image.Image]:
+def _rectangles(
+    image: Image.Image, boxes_xywh: Boxes, enlarge_px: float, level: int
+) -> Iterator[Image.Image]:
     """Draw each box, corners truncated and inclusive, into a one-channel picture."""
     for corners in clamped_corners(boxes_xywh, enlarge_px, image.width, image.height):
         mask = Image.new("L", image.size)

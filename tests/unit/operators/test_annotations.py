@@ -1,4 +1,4 @@
-"""Annotation files: ReCLIP's jsonl and detections, REFER's pickles and instances, and what is wrong with them."""
+"""Annotation files: ReCLIP's jsonl and detections, REFER's pickles and instances, and their faults."""
 
 from __future__ import annotations
 

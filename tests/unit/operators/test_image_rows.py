@@ -142,7 +142,9 @@ def test_an_expression_id_may_occur_once_a_dataset() -> None:
 
 def test_two_gold_lists_of_one_image_are_named() -> None:
     refs = [ref(place="a.jsonl:1"), ref(boxes=(A, C), split="testA", place="b.jsonl:9")]
-    with pytest.raises(AnnotationError, match=r"^b\.jsonl:9: lists other annotations of COCO.* than a\.jsonl:1"):
+    with pytest.raises(
+        AnnotationError, match=r"^b\.jsonl:9: lists other annotations of COCO.* than a\.jsonl:1"
+    ):
         assemble_rows(refs, {})
     with pytest.raises(AnnotationError, match="one list of gold proposals"):
         assemble_rows([ref(boxes=(A, B)), ref(boxes=(B, A))], {})

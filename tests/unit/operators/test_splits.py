@@ -27,7 +27,9 @@ def test_the_rule(ref_split: str, splits: set[str]) -> None:
 
 
 def test_published_sizes() -> None:
-    expressions = {f"{d} {s}": size.expressions for d, sizes in PUBLISHED.items() for s, size in sizes.items()}
+    expressions = {
+        f"{d} {s}": size.expressions for d, sizes in PUBLISHED.items() for s, size in sizes.items()
+    }
     assert expressions == {
         "refcoco val": 10834,
         "refcoco testA": 5657,

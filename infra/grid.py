@@ -1,0 +1,97 @@
+"""The grid-proposal job: SAM proposes regions for every image; new shards carry the set `sam-grid`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from infra import storage
+from infra.artifacts import ArtifactStore
+from infra.checkpoint_check import check_weights
+from infra.executor import Stage, make_executor
+from infra.options import ExecutorOptions, Exit
+from infra.plan import Plan, Settings
+from infra.progress import Reporter
+from infra.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest, write_shard
+from infra.stages import SHARD_INDEX, ReadShard, settle_torch
+from infra.weights import local_file, resolve_segmenter
+from operators.catalog import Segmenter
+
+PROPOSAL_SET = "sam-grid"
+
+
+class GridOptions(ExecutorOptions):
+    """Add SAM's own proposals (a grid of points) to prepared shards, as new shards."""
+
+    data: str
+    """Folder made by prepare_refcoco.py."""
+    out: str
+    """Folder for the new shards."""
+    segmenter: str = "vit_h:published"
+    """SAM: vit_b, vit_l or vit_h, a colon, and `published`, a file or a URL."""
+
+
+class ProposeGrid:
+    """Proposes regions for the images of a shard and writes the new shard."""
+
+    def __init__(self, segmenter: Segmenter, settings: Settings, out: str, reporter: Reporter) -> None:
+        from operators.segment import load_segmenter
+
+        settle_torch(settings.threads)
+        self._sam = load_segmenter(segmenter, local_file(segmenter.weights), settings.device)
+        self._out = out
+        self._reporter = reporter
+
+    def __call__(self, rows: pa.Table) -> pa.Table:
+        """Turn one shard's rows into the manifest entry of the new shard, as JSON."""
+        from operators.grid_proposals import propose_regions
+
+        (index,) = set(rows.column(SHARD_INDEX).to_pylist())
+        proposed = []
+        for row in rows.drop_columns([SHARD_INDEX]).to_pylist():
+            proposed.append(propose_regions(self._sam, row, PROPOSAL_SET))
+            self._reporter("images proposed", 1)
+        schema = rows.drop_columns([SHARD_INDEX]).schema
+        shard = write_shard(self._out, index, pa.Table.from_pylist(proposed, schema=schema))
+        self._reporter.flush()
+        return pa.table({"shard": [shard.model_dump_json()]})
+
+
+def propose_grid(options: GridOptions) -> int:
+    """Run the job and return its exit status.
+
+    Raises:
+        InputError: for unreadable shards or an unknown segmenter.
+    """
+    manifest, out = read_manifest(options.data), storage.absolute(options.out)
+    segmenter = resolve_segmenter(options.segmenter)
+    check_weights([], [segmenter])
+    executor = make_executor(options.executor, Settings("auto", options.threads, options.actors))
+    plan = Plan(storage.absolute(options.data), ArtifactStore(out), tuple(manifest.shards), (), ())
+    stages = [
+        Stage(ReadShard, {"plan": plan}),
+        Stage(ProposeGrid, {"segmenter": segmenter, "settings": executor.settings, "out": out}, size="model"),
+    ]
+    items: list[dict[str, Any]] = [{SHARD_INDEX: shard.index} for shard in manifest.shards]
+    images = sum(shard.images for shard in manifest.shards)
+    entries = executor.run("grid proposals", items, stages, {"images proposed": images})
+    shards = sorted((Shard.model_validate_json(e["shard"]) for e in entries), key=lambda s: s.index)
+    if len(shards) != len(items):
+        print(f"incomplete: {len(shards)} of {len(items)} shards were written; run the same command again")
+        return Exit.INCOMPLETE
+    _write_manifest(options.data, out, manifest, shards)
+    regions = sum(shard.regions for shard in shards) - sum(shard.regions for shard in manifest.shards)
+    print(f"{regions} new regions in {images} images, proposal set {PROPOSAL_SET}: {out}")
+    return Exit.COMPLETE
+
+
+def _write_manifest(data: str, out: str, manifest: Manifest, shards: list[Shard]) -> None:
+    """Copy the caption banks and write the manifest last: a folder with one is whole."""
+    for split in manifest.splits:
+        read_bank(data, split)  # refuses a changed bank
+        bank = storage.read_bytes(storage.join(data, split.bank))
+        storage.write_bytes(storage.join(out, split.bank), bank)
+    sets = sorted({*manifest.proposal_sets, PROPOSAL_SET})
+    renewed = manifest.model_copy(update={"proposal_sets": sets, "shards": shards})
+    storage.write_bytes(storage.join(out, MANIFEST), renewed.model_dump_json(indent=1).encode())

@@ -1,0 +1,161 @@
+"""Benchmark tables: what stands in a cell, beside which published number, and that no cell breaks out."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from operators.catalog import FIRST_BOX, Encoder, Method, Subtraction, Weights, variant
+from operators.metrics import SplitCount
+from operators.products import Predictions
+from operators.published import published_results
+from operators.tables import csv_table, group_seeds, markdown_table
+
+VAL, TEST_A = ("refcoco", "val"), ("refcoco", "testA")
+
+
+def encoder(name: str, label: str = "real") -> Encoder:
+    weights = Weights(source=f"/{name}", sha256="0" * 64, label=label)
+    return Encoder(name=name, architecture=name, weights=weights, quick_gelu=True)
+
+
+def product(method: Method | str, encoders: tuple[Encoder, ...] = (), proposals: str = "gold") -> Predictions:
+    if isinstance(method, str):
+        method = Method(name=method, variants=(variant("P"),))
+    splits = (("refcoco", "val", "0"), ("refcoco", "testA", "0"))
+    return Predictions(method=method, encoders=encoders, proposals=proposals, splits=splits)
+
+
+def cells(markdown: str) -> list[dict[str, str]]:
+    """Read a Markdown table as a renderer does: a bar ends a cell unless a backslash precedes it."""
+    rows = []
+    for line in markdown.splitlines():
+        parts = line.replace(r"\|", "\0").strip("|").split("|")
+        rows.append([part.strip().replace("\0", "|") for part in parts])
+    headers, rule, *body = rows
+    assert all(set(cell) == {"-"} for cell in rule)
+    names = [f"{headers[i - 1]} published" if name == "published" else name for i, name in enumerate(headers)]
+    return [dict(zip(names, row, strict=True)) for row in body]
+
+
+def sheet(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_table_by_hand() -> None:
+    results = group_seeds(
+        [
+            (product(FIRST_BOX), {VAL: SplitCount(200, 39, 3), TEST_A: SplitCount(8, 1, 0)}),
+            (product("P", (encoder("tiny", "tiny"), encoder("RN50"))), {VAL: SplitCount(3, 2, 1)}),
+        ]
+    )
+    assert markdown_table(results, [VAL, TEST_A]) == (
+        "| Method    | Drawings | Encoders  | Weights   | Proposals | refcoco val | published |"
+        " refcoco testA | published | n   | set aside |\n"
+        "|-----------|----------|-----------|-----------|-----------|-------------|-----------|"
+        "---------------|-----------|-----|-----------|\n"
+        "| first-box | –        | –         | none      | gold      | 19.5        | 19.5      |"
+        " 12.5          | 14.8      | 208 | 3         |\n"
+        "| P         | P        | tiny,RN50 | tiny+real | gold      | 66.7        | –         |"
+        " –             | –         | 3   | 1         |\n"
+    )
+
+
+def test_no_published_column_where_nothing_matches() -> None:
+    results = group_seeds([(product("P", (encoder("tiny"),)), {VAL: SplitCount(2, 1, 0)})])
+    assert "published" not in markdown_table(results, [VAL])
+
+
+def test_csv_has_full_precision_and_the_source() -> None:
+    results = group_seeds([(product(FIRST_BOX), {VAL: SplitCount(3, 1, 2)})])
+    first, second = sheet(csv_table(results, [VAL, TEST_A]))
+    assert float(first["accuracy_percent"]) == 100 / 3
+    assert (first["n"], first["correct"], first["set_aside"]) == ("3", "1", "2")
+    assert (first["published_percent"], first["seed"]) == ("19.5", "")
+    assert first["published_source"].startswith("FALIP, Table 6")
+    assert (second["n"], second["accuracy_percent"], second["published_percent"]) == ("0", "", "14.8")
+
+
+def test_seeds_are_one_line_with_mean_and_spread() -> None:
+    def seeded(seed: int) -> Predictions:
+        method = Method(name="P,S", variants=(variant("P"),), subtraction=Subtraction(seed=seed))
+        return product(method, (encoder("tiny"),))
+
+    counted = [
+        (seeded(seed), {VAL: SplitCount(10, correct, 0)}) for seed, correct in ((0, 4), (5, 5), (2, 6))
+    ]
+    results = group_seeds(counted)
+    (line,) = cells(markdown_table(results, [VAL]))
+    assert (line["refcoco val"], line["n"]) == ("50.0 ±10.0", "10")
+    rows = sheet(csv_table(results, [VAL]))
+    found = [(row["seed"], row["accuracy_percent"]) for row in rows]
+    assert found == [("0", "40.0"), ("5", "50.0"), ("2", "60.0")]
+    (single,) = cells(markdown_table(group_seeds(counted[:1]), [VAL]))
+    assert single["refcoco val"] == "40.0"
+
+
+def test_bars_in_names_do_not_end_a_cell() -> None:
+    name = "P|C1|a\\|b"
+    results = group_seeds([(product(name, (encoder("x|y"),)), {VAL: SplitCount(1, 1, 0)})])
+    (line,) = cells(markdown_table(results, [VAL]))
+    assert line["Encoders"] == "x|y"
+    assert line["refcoco val"] == "100.0"
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1"])
+def test_no_cell_is_a_formula(name: str) -> None:
+    results = group_seeds([(product(name, (encoder(name),)), {VAL: SplitCount(1, 1, 0)})])
+    (row,) = sheet(csv_table(results, [VAL]))
+    assert row["method"].startswith("'")
+    assert row["encoders"].startswith("'")
+    assert row["method"][1:] == name.strip()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\r\nb", "a\rb", 'a,"b"', "a\u2028b"])
+def test_a_name_stays_within_its_cell(name: str) -> None:
+    results = group_seeds([(product(name, (encoder("x"),)), {VAL: SplitCount(1, 1, 0)})])
+    (row,) = sheet(csv_table(results, [VAL]))
+    expected = " ".join(name.split())
+    assert (row["method"], row["encoders"]) == (expected, "x")
+    (line,) = cells(markdown_table(results, [VAL]))
+    assert (line["Method"], line["Encoders"]) == (expected, "x")
+
+
+PAIR = (encoder("ViT-B-32"), encoder("RN50x16"))
+
+
+@pytest.mark.parametrize(
+    ("method", "encoders", "proposals", "dataset", "expected"),
+    [
+        ("P|D4,R", PAIR, "detections", "refcoco", 52.0),
+        ("P|D4,R", PAIR, "detections", "refcoco+", 53.3),
+        ("P|D4,R", PAIR, "detections", "refcocog", 62.1),
+        ("P|D4,R", PAIR, "gold", "refcoco", None),
+        ("P|D4,R", PAIR, "sam-grid", "refcoco", None),
+        ("P|D4,R", PAIR[:1], "detections", "refcoco", None),
+        ("P|D4,R", PAIR[::-1], "detections", "refcoco", None),
+        ("P|D4,R", (encoder("ViT-L-14-336"), PAIR[1]), "detections", "refcoco", None),
+        ("P|D4", PAIR, "detections", "refcoco", None),
+        ("D4|P,R", PAIR, "detections", "refcoco", None),
+        ("P|D4,RS", PAIR, "detections", "refcoco", None),
+        ("first-box", (), "gold", "refcocog", 26.3),
+        ("first-box", (), "detections", "refcocog", None),
+    ],
+)
+def test_a_published_number_stands_only_beside_its_own_settings(
+    method: str, encoders: tuple, proposals: str, dataset: str, expected: float | None
+) -> None:
+    counts = {(dataset, "val"): SplitCount(1, 1, 0)}
+    (result,) = group_seeds([(product(method, encoders, proposals), counts)])
+    found = result.published(dataset, "val")
+    assert (found and found.accuracy) == expected
+    assert result.published(dataset, "testC") is None
+
+
+def test_every_published_number_can_be_reached() -> None:
+    for settings, number in published_results().items():
+        encoders = tuple(map(encoder, settings.encoders.split(","))) if settings.encoders != "–" else ()
+        (result,) = group_seeds([(product(settings.settings, encoders, settings.proposals), {})])
+        assert result.published(settings.dataset, settings.split) == number
