@@ -13,14 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from tenacity import retry, retry_if_not_exception_type, stop_after_attempt, wait_random_exponential
-
 from infra import storage
+from infra.credentials import without_credentials
+from infra.scratch import scratch_folder
 from infra.shards import InputError
+from infra.storage_faults import StorageError, persist
 
 Answer = TypeVar("Answer")
 CHUNK_BYTES = 1 << 22
-DOWNLOAD_ATTEMPTS = 3
+DOWNLOAD_ATTEMPTS = 5
 READABLE = 0o644  # by other users of a shared folder; safetensors' writer leaves them out
 # What stores call the things that change with a file's content; other fields change by themselves.
 IDENTITY_FIELDS = {
@@ -54,21 +55,25 @@ def file_facts(source: str) -> FileFacts:
 
     Raises:
         InputError: if there is no such file, or it cannot be downloaded.
+        StorageError: if its store refuses.
     """
-    fs, path = storage.filesystem(source)
+    path = storage.filesystem(source)[1]
     try:
-        info = fs.info(path)
+        info = storage.file_info(source)
     except FileNotFoundError as problem:
         raise InputError(f"checkpoint {source} does not exist") from problem
+    except StorageError:
+        raise
     except Exception as problem:  # every kind of store has its own
-        raise InputError(f"checkpoint {source} cannot be reached: {problem!r}") from problem
+        said = without_credentials(repr(problem))
+        raise InputError(f"checkpoint {source} cannot be reached: {said}") from problem
     if info["type"] != "file":
         raise InputError(f"checkpoint {source} is a folder")
     if storage.is_local(source):
         with _lock(os.path.realpath(path)):  # so that the actors of a node do not all read it
             return FileFacts(*remembered(_local_key(path), lambda: _facts(path)))
-    said = {name: str(value) for name, value in info.items() if name.lower() in IDENTITY_FIELDS}
-    key = f"url|{source}|{json.dumps(said, sort_keys=True)}"
+    identity = {name: str(value) for name, value in info.items() if name.lower() in IDENTITY_FIELDS}
+    key = f"url|{source}|{json.dumps(identity, sort_keys=True)}"
     return FileFacts(*remembered(key, lambda: _download(source)))
 
 
@@ -77,6 +82,7 @@ def fetch(url: str, sha256: str) -> str:
 
     Raises:
         InputError: if the download fails or has another hash; nothing of it is kept.
+        StorageError: if its store refuses.
     """
     path = _cached_path(url, sha256)
     with _lock(sha256):
@@ -117,7 +123,7 @@ def written_whole(path: str) -> Iterator[str]:
 def remembered(key: str, compute: Callable[[], Answer]) -> Answer:
     """Keep small JSON answers in this user's scratch folder, one file a key."""
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
-    path = os.path.join(storage.scratch_folder(), "answers", f"{name}.json")
+    path = os.path.join(scratch_folder(), "answers", f"{name}.json")
     try:
         stored = json.loads(Path(path).read_text())
         if stored["key"] == key:
@@ -136,8 +142,11 @@ def _download(url: str, expected: str | None = None) -> FileFacts:
         with written_whole(part) as temporary:
             try:
                 _copy(url, temporary)
+            except StorageError:
+                raise
             except Exception as problem:  # every kind of store has its own
-                raise InputError(f"checkpoint {url}: download failed: {problem!r}") from problem
+                said = without_credentials(repr(problem))
+                raise InputError(f"checkpoint {url}: download failed: {said}") from problem
             facts = _facts(temporary)
             if expected and facts.sha256 != expected:
                 raise InputError(f"checkpoint {url}: expected SHA-256 {expected}, found {facts.sha256}")
@@ -146,18 +155,16 @@ def _download(url: str, expected: str | None = None) -> FileFacts:
     return FileFacts(*remembered(_local_key(path), lambda: facts))
 
 
-@retry(
-    retry=retry_if_not_exception_type(storage.PERMANENT),
-    stop=stop_after_attempt(DOWNLOAD_ATTEMPTS),
-    wait=wait_random_exponential(multiplier=0.2, max=10),
-    reraise=True,
-)
 def _copy(url: str, path: str) -> None:
     fs, remote = storage.filesystem(url)
-    fs.get_file(remote, path)
-    size, found = fs.info(remote).get("size"), os.path.getsize(path)
-    if size is not None and size != found:
-        raise ConnectionError(f"expected {size} bytes, found {found}")
+
+    def copy() -> None:
+        fs.get_file(remote, path)
+        size, found = fs.info(remote).get("size"), os.path.getsize(path)
+        if size is not None and size != found:
+            raise ConnectionError(f"expected {size} bytes, found {found}")
+
+    persist(url, copy, DOWNLOAD_ATTEMPTS)
 
 
 def _facts(path: str) -> FileFacts:
@@ -186,13 +193,13 @@ def _local_key(path: str) -> str:
 
 def _cached_path(url: str, name: str) -> str:
     suffix = PurePosixPath(urlsplit(url).path).suffix
-    return os.path.join(storage.scratch_folder(), "checkpoints", f"{name}{suffix}")
+    return os.path.join(scratch_folder(), "checkpoints", f"{name}{suffix}")
 
 
 @contextmanager
 def _lock(name: str) -> Iterator[None]:
     """Hold a lock of this node, against threads as well as processes."""
-    folder = os.path.join(storage.scratch_folder(), "locks")
+    folder = os.path.join(scratch_folder(), "locks")
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, hashlib.sha256(name.encode()).hexdigest()[:32]), "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,31 +1,27 @@
-"""Connecting to Ray, and how many actors of what size a stage gets."""
+"""Connecting to Ray, what the cluster has or can grow to, and waiting for it."""
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
 
 from infra.executor import Stage
 from infra.plan import Settings
+from infra.pools import Capacity, Pool, explain, needed, size_pools
 from infra.ray_environment import belongs_to_a_cluster
+from infra.shards import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
-LIGHT_CPUS = 0.25
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The actors of one stage; no actors means stateless tasks."""
-
-    actors: int
-    num_cpus: float = LIGHT_CPUS
-    num_gpus: float = 0.0
+WAIT_WITH_AUTOSCALER_S = 900.0
+POLL_EVERY_S = 1.0
+LINE_EVERY_S = 30.0
 
 
 def connect() -> None:
@@ -33,6 +29,7 @@ def connect() -> None:
     if ray.is_initialized():
         return
     if belongs_to_a_cluster():
+        # Nothing but the address: a job's runtime environment cannot be merged with another (measured).
         ray.init(logging_level=logging.WARNING)
         return
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -44,27 +41,63 @@ def connect() -> None:
     )
 
 
-def pools(stages: Sequence[Stage], settings: Settings) -> list[Pool]:
-    """Return the pool of every stage of a stream, sized so that all of them run at once.
+def node_count() -> int:
+    """Return how many nodes are alive."""
+    return sum(node["Alive"] for node in ray.nodes())
 
-    Each stage without a model takes a small share of a CPU. Model stages get a share of a GPU each where
-    there are GPUs, one actor a GPU; otherwise they split the CPUs that are left, `threads` to an actor. A
-    stream whose pools do not fit together waits for ever (measured), so shares shrink before that happens.
+
+def live_capacity() -> Capacity:
+    """Return what the cluster has now."""
+    return _capacity(ray.cluster_resources())
+
+
+def largest_capacity() -> Capacity | None:
+    """Return what the autoscaler may grow the cluster to; None without an autoscaler."""
+    most = ray._private.state.state.get_max_resources_from_cluster_config()
+    return _capacity(most) if most else None
+
+
+def fitting_pools(stages: Sequence[Stage], settings: Settings, wait_s: float | None) -> list[Pool]:
+    """Return the pools of a stream once the cluster can hold them.
+
+    Args:
+        stages: in order.
+        settings: device, threads, actors.
+        wait_s: how long to wait for nodes to join; None for 0 s, or 900 s with an autoscaler.
+
+    Raises:
+        InputError: with the arithmetic, if they can never fit or did not within the time.
     """
-    resources: dict[str, Any] = ray.cluster_resources()
-    models = sum(stage.size == "model" for stage in stages)
-    gpus = int(resources.get("GPU", 0)) if settings.device != "cpu" else 0
-    # One light share more than there are stages: the first stage reads with tasks while actors start.
-    free_cpus = float(resources.get("CPU", 1)) - LIGHT_CPUS * (len(stages) - models + 1)
-    fitting = gpus or int(free_cpus // (settings.threads * max(models, 1)))
-    actors = settings.actors or max(1, fitting)
-    cpus = min(float(settings.threads), free_cpus / max(models * actors, 1))
-    model = Pool(
-        actors, num_cpus=max(_hundredths(cpus), 0.01), num_gpus=_hundredths(1 / models) if gpus else 0
-    )
-    sizes = {"model": model, "light": Pool(actors=1), "task": Pool(actors=0)}
-    return [sizes[stage.size] for stage in stages]
+    largest = largest_capacity()
+    pools = size_pools(stages, settings, live_capacity(), largest or live_capacity())
+    need = needed(pools)
+    if largest and not largest.holds(need):
+        raise InputError(f"{explain(stages, pools, largest)} even when fully grown; {_advice()}")
+    deadline_s = time.monotonic() + (wait_s if wait_s is not None else WAIT_WITH_AUTOSCALER_S * bool(largest))
+    said_s = float("-inf")
+    while not live_capacity().holds(need):
+        if time.monotonic() >= deadline_s:
+            raise InputError(f"{explain(stages, pools, live_capacity())}; {_advice()}")
+        if time.monotonic() - said_s >= LINE_EVERY_S:
+            print(f"waiting for nodes: {explain(stages, pools, live_capacity())}", flush=True)
+            said_s = time.monotonic()
+        if largest:
+            _ask_for(pools)
+        time.sleep(POLL_EVERY_S)
+    return pools
 
 
-def _hundredths(value: float) -> float:
-    return int(value * 100) / 100
+def _ask_for(pools: Sequence[Pool]) -> None:
+    bundles: list[dict[str, Any]] = []
+    for pool in pools:
+        bundle = {"CPU": pool.num_cpus} | ({"GPU": pool.num_gpus} if pool.num_gpus else {})
+        bundles += [bundle] * max(pool.least_actors, 1)
+    request_resources(bundles=bundles)
+
+
+def _capacity(resources: dict[str, Any]) -> Capacity:
+    return Capacity(float(resources.get("CPU", 0)), float(resources.get("GPU", 0)))
+
+
+def _advice() -> str:
+    return "use fewer --actors, another --device, a larger cluster, or --wait-for-resources-s"

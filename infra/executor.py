@@ -36,6 +36,17 @@ class Executor(Protocol):
     settings: Settings
     counts: dict[str, int]
 
+    @property
+    def nodes(self) -> int:
+        """Return how many machines will read and write files."""
+
+    def require_fit(self, streams: Sequence[Sequence[Stage]]) -> None:
+        """Check that every stream can run.
+
+        Raises:
+            InputError: if one cannot.
+        """
+
     def run(
         self, title: str, items: Sequence[dict[str, Any]], stages: Sequence[Stage], totals: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:

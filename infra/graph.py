@@ -17,9 +17,10 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from infra.cluster import Pool, connect, pools
+from infra.cluster import connect, fitting_pools, largest_capacity, live_capacity, node_count
 from infra.executor import Stage, add_counts
 from infra.plan import Settings
+from infra.pools import Pool
 from infra.progress import Counts, Display
 
 MAX_RESTARTS = 4
@@ -50,11 +51,25 @@ class RayExecutor:
     name: str = "ray"
 
     def __post_init__(self) -> None:
-        """Connect, and decide on the device by what the cluster has."""
+        """Connect, and decide on the device by what the cluster has or can grow to."""
         connect()
         if self.settings.device == "auto":
-            has_gpu = ray.cluster_resources().get("GPU", 0) > 0
+            has_gpu = (largest_capacity() or live_capacity()).gpus > 0
             self.settings = replace(self.settings, device="cuda" if has_gpu else "cpu")
+
+    @property
+    def nodes(self) -> int:
+        """Return how many machines will read and write files."""
+        return node_count()
+
+    def require_fit(self, streams: Sequence[Sequence[Stage]]) -> None:
+        """Check that the pools of every stream fit the cluster, waiting for nodes if need be.
+
+        Raises:
+            InputError: with the arithmetic, if they do not.
+        """
+        for stages in streams:
+            fitting_pools(stages, self.settings, self.settings.wait_for_resources_s)
 
     def run(
         self, title: str, items: Sequence[dict[str, Any]], stages: Sequence[Stage], totals: Mapping[str, int]
@@ -63,7 +78,8 @@ class RayExecutor:
         _configure()
         actor = ray.remote(num_cpus=0)(Counts).remote()
         dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
-        for stage, pool in zip(stages, pools(stages, self.settings), strict=True):
+        pools = fitting_pools(stages, self.settings, self.settings.wait_for_resources_s)
+        for stage, pool in zip(stages, pools, strict=True):
             dataset = _add(dataset, stage, pool, ActorReporter(actor))
         with Display(title, totals, lambda: ray.get(actor.snapshot.remote())):
             for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -74,13 +90,13 @@ class RayExecutor:
 def _add(dataset: Any, stage: Stage, pool: Pool, reporter: ActorReporter) -> Any:
     arguments = {**stage.arguments, "reporter": reporter}
     settings: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "num_cpus": pool.num_cpus}
-    if pool.actors == 0:
+    if pool.most_actors == 0:
         task = _as_task(stage.operator, arguments)
         return dataset.map_batches(task, max_retries=MAX_TASK_RETRIES, **settings)
     return dataset.map_batches(
         stage.operator,
         fn_constructor_kwargs=arguments,
-        compute=ray.data.ActorPoolStrategy(size=pool.actors),
+        compute=ray.data.ActorPoolStrategy(min_size=pool.least_actors, max_size=pool.most_actors),
         num_gpus=pool.num_gpus or None,
         max_restarts=MAX_RESTARTS,
         max_task_retries=MAX_TASK_RETRIES,

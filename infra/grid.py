@@ -13,6 +13,7 @@ from infra.executor import Stage, make_executor
 from infra.options import ExecutorOptions, Exit
 from infra.plan import Plan, Settings
 from infra.progress import Reporter
+from infra.reach import require_reachable
 from infra.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest, write_shard
 from infra.stages import SHARD_INDEX, ReadShard, settle_torch
 from infra.weights import local_file, resolve_segmenter
@@ -64,15 +65,20 @@ def propose_grid(options: GridOptions) -> int:
     Raises:
         InputError: for unreadable shards or an unknown segmenter.
     """
+    places = {"--data": options.data, "--out": options.out}
+    require_reachable(places, nodes=1, shared_filesystem=options.shared_filesystem)
     manifest, out = read_manifest(options.data), storage.absolute(options.out)
     segmenter = resolve_segmenter(options.segmenter)
+    storage.require_writable(out)
     check_weights([], [segmenter])
     executor = make_executor(options.executor, Settings("auto", options.threads, options.actors))
+    require_reachable(places, executor.nodes, options.shared_filesystem)
     plan = Plan(storage.absolute(options.data), ArtifactStore(out), tuple(manifest.shards), (), ())
     stages = [
         Stage(ReadShard, {"plan": plan}),
         Stage(ProposeGrid, {"segmenter": segmenter, "settings": executor.settings, "out": out}, size="model"),
     ]
+    executor.require_fit([stages])
     items: list[dict[str, Any]] = [{SHARD_INDEX: shard.index} for shard in manifest.shards]
     images = sum(shard.images for shard in manifest.shards)
     entries = executor.run("grid proposals", items, stages, {"images proposed": images})

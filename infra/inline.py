@@ -28,6 +28,14 @@ class InlineExecutor:
 
             self.settings = replace(self.settings, device="cuda" if torch.cuda.is_available() else "cpu")
 
+    @property
+    def nodes(self) -> int:
+        """Return 1: everything happens in this process."""
+        return 1
+
+    def require_fit(self, streams: Sequence[Sequence[Stage]]) -> None:
+        """Accept everything: stages take turns."""
+
     def run(
         self, title: str, items: Sequence[dict[str, Any]], stages: Sequence[Stage], totals: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:

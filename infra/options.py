@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import tyro
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from infra import storage
 from infra.shards import InputError
+from infra.storage_faults import StorageError, StorageOutage
 from operators.catalog import Proposals
 from operators.datasets.annotations import AnnotationError
 
@@ -37,6 +38,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @model_validator(mode="after")
+    def _hold_no_credentials(self) -> Self:
+        """Options are written to `run.json`; StorageError says what to do instead."""
+        for _, value in self:
+            for text in value if isinstance(value, tuple) else (value,):
+                storage.require_no_credentials(str(text))
+        return self
+
 
 class ExecutorOptions(Options):
     """Where a job runs."""
@@ -47,6 +56,10 @@ class ExecutorOptions(Options):
     """Torch threads of one model actor; recorded, since it decides the last bits of sums on CPU."""
     actors: Annotated[int, Field(ge=0)] = 0
     """Model actors; 0 for as many as there is room for."""
+    shared_filesystem: bool = False
+    """Local paths are the same files on every node."""
+    wait_for_resources_s: Annotated[float, Field(ge=0)] | None = None
+    """How long to wait for nodes to join; by default not at all, or 900 s where there is an autoscaler."""
 
 
 class PrepareOptions(ExecutorOptions):
@@ -98,6 +111,8 @@ class BenchmarkOptions(ExecutorOptions):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.001
     """Share of expressions that may be set aside before the job ends with exit 3."""
+    retry_quarantined: bool = False
+    """Make parts anew that hold expressions set aside for a cause found while running, not when preparing."""
     plan: bool = False
     """Print the plan and stop."""
 
@@ -110,13 +125,23 @@ def main(
 ) -> int:
     """Read the command line, run a job, and turn the user's mistakes into exit 2 with one clear line."""
     try:
-        return int(job(parse(options_type, list(sys.argv[1:] if argv is None else argv))))
-    except (InputError, AnnotationError) as problem:
+        status = Exit(job(parse(options_type, list(sys.argv[1:] if argv is None else argv))))
+    except (InputError, AnnotationError, StorageError) as problem:
         print(f"error: {problem}", file=sys.stderr, flush=True)
-        return Exit.BAD_INPUT
+        status = Exit.BAD_INPUT
+    except StorageOutage as problem:
+        print(f"error: {problem}; the same command goes on from here", file=sys.stderr, flush=True)
+        status = Exit.INCOMPLETE
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr, flush=True)
-        return Exit.INCOMPLETE
+        status = Exit.INCOMPLETE
+    except SystemExit as left:  # a bad flag, or --help
+        if not left.code:
+            raise
+        status = Exit.BAD_INPUT
+    # Ray's job command returns 1 for every failure, so the log's last line says which it was.
+    print(f"exit {int(status)} ({status.name.lower().replace('_', ' ')})", flush=True)
+    return status
 
 
 def parse(options_type: type[OptionsT], argv: list[str]) -> OptionsT:
@@ -124,8 +149,11 @@ def parse(options_type: type[OptionsT], argv: list[str]) -> OptionsT:
 
     Raises:
         InputError: for an unreadable file, an unknown key or a bad value, naming file and key.
+        StorageError: for an address with credentials in it.
         SystemExit: with status 2, from tyro, for a bad flag.
     """
+    for text in argv:
+        storage.require_no_credentials(text)  # before anything repeats it
     values, argv = _config_values(options_type, argv)
     default: Any = tyro.MISSING
     if values:
@@ -141,6 +169,9 @@ def parse(options_type: type[OptionsT], argv: list[str]) -> OptionsT:
 
 
 def _config_values(options_type: type[Options], argv: list[str]) -> tuple[dict[str, Any], list[str]]:
+    argv = [
+        part for text in argv for part in (text.split("=", 1) if text.startswith("--config=") else [text])
+    ]
     if "--config" not in argv:
         return {}, argv
     position = argv.index("--config")
@@ -149,8 +180,8 @@ def _config_values(options_type: type[Options], argv: list[str]) -> tuple[dict[s
     url = argv[position + 1]
     try:
         content = yaml.safe_load(storage.read_bytes(url))
-    except FileNotFoundError as problem:
-        raise InputError(f"--config: {url} does not exist") from problem
+    except OSError as problem:
+        raise InputError(f"--config: {url} cannot be read: {problem.strerror or problem}") from problem
     except yaml.YAMLError as problem:
         raise InputError(f"{url}: not plain YAML: {problem}") from problem
     if not isinstance(content, dict):

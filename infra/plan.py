@@ -23,12 +23,14 @@ class Settings:
         threads: torch threads of one actor.
         actors: model actors; 0 for as many as the cluster has room for.
         views_per_batch: GPU batch of the image tower.
+        wait_for_resources_s: how long to wait for nodes; None for 0, or 900 with an autoscaler.
     """
 
     device: str = "cpu"
     threads: int = 2
     actors: int = 0
     views_per_batch: int = 256
+    wait_for_resources_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Plan:
         shards: the shards to cover, in manifest order.
         splits: the chosen dataset splits.
         predictions: the products asked for; everything else follows from them.
+        redo: parts that this run makes anew although they exist.
     """
 
     data: str
@@ -49,6 +52,7 @@ class Plan:
     splits: tuple[Split, ...]
     predictions: tuple[Predictions, ...]
     settings: Settings = field(default_factory=Settings)
+    redo: frozenset[Address] = frozenset()
 
     @cached_property
     def shards_by_index(self) -> dict[int, Shard]:
@@ -69,29 +73,38 @@ class Plan:
         digest = shard.row_digest if isinstance(product, Predictions) else shard.image_digest
         return Address(product.folder, shard.stem, digest)
 
+    def _lacks(self, product: Product, shard: Shard | None = None) -> bool:
+        address = self.address(product, shard)
+        return address in self.redo or not self.store.has(address)
+
     def missing_predictions(self, shard: Shard) -> list[Predictions]:
         """Return the predictions of a shard that have no part yet."""
-        return [p for p in self.predictions if not self.store.has(self.address(p, shard))]
+        return [p for p in self.predictions if self._lacks(p, shard)]
 
     def missing_features(self, shard: Shard) -> list[Features]:
         """Return the features that the missing predictions of a shard need and that have no part yet."""
         needed = _distinct(f for p in self.missing_predictions(shard) for row in p.features() for f in row)
-        return [f for f in needed if not self.store.has(self.address(f, shard))]
+        return [f for f in needed if self._lacks(f, shard)]
 
     def missing_masks(self, shard: Shard) -> list[Masks]:
         """Return the masks that the missing features of a shard need and that have no part yet."""
         needed = _distinct(f.masks for f in self.missing_features(shard) if f.masks)
-        return [m for m in needed if not self.store.has(self.address(m, shard))]
+        return [m for m in needed if self._lacks(m, shard)]
 
     def missing_texts(self) -> list[Texts]:
         """Return the text parts that some missing prediction needs and that do not exist."""
         pending = _distinct(p for shard in self.shards for p in self.missing_predictions(shard))
         needed = _distinct(t for p in pending for row in p.texts() for t in row)
-        return [t for t in needed if not self.store.has(self.address(t))]
+        return [t for t in needed if self._lacks(t)]
 
     def pending_shards(self) -> list[Shard]:
         """Return the shards that still lack a prediction."""
         return [shard for shard in self.shards if self.missing_predictions(shard)]
+
+    def needed_files(self) -> list[str]:
+        """Return the names of the shards and caption banks that the missing parts are made from."""
+        banks = [self.banks[text.dataset, text.split].bank for text in self.missing_texts()]
+        return [shard.name for shard in self.pending_shards()] + _distinct(banks)
 
     def planned_expressions(self) -> dict[tuple[str, str], int]:
         """Return the number of expressions by (dataset, split), from the manifest."""

@@ -22,6 +22,7 @@ from operators.images import ImageError
 from operators.records import IMAGE_ROW
 
 INSTANCES = "instances.json"
+MAX_NAME_BYTES = 255
 
 
 class BuildShard:
@@ -45,11 +46,15 @@ class BuildShard:
 
     def _read(self, name: str) -> bytes | ImageError:
         """Read a picture; what can never be read becomes a reason, passing faults are raised."""
+        if max(len(part.encode()) for part in name.split("/")) > MAX_NAME_BYTES:
+            return ImageError(
+                "image.missing", f"no file has a name like {name[:40]}..., {len(name)} characters"
+            )
         try:
             return storage.read_bytes(storage.join_inside(self._images, name))
         except ImageError as problem:
             return problem
-        except (FileNotFoundError, IsADirectoryError):
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return ImageError("image.missing", f"{name} is not in {self._images}")
 
 
@@ -60,10 +65,13 @@ def prepare(options: PrepareOptions) -> int:
         InputError: for folders without the files that are needed.
         AnnotationError: for malformed annotation files.
     """
+    if not storage.exists(options.images):
+        raise InputError(f"--images: {options.images} does not exist")
     refs, sources = _read_refs(options)
     detections = _read_detections(options, sorted({ref.dataset for ref in refs}))
     rows = assemble_rows(refs, detections)
     images, out = storage.absolute(options.images), storage.absolute(options.out)
+    storage.require_writable(out)
     groups = [rows[i : i + options.images_per_shard] for i in range(0, len(rows), options.images_per_shard)]
     items = [{"index": i, "rows": json.dumps(group)} for i, group in enumerate(groups)]
     executor = make_executor(options.executor, Settings(device="cpu", threads=options.threads))

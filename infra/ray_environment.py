@@ -8,7 +8,12 @@ import secrets
 
 def belongs_to_a_cluster() -> bool:
     """Say whether this process was told to use a cluster that others started."""
-    return bool(os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_ID"))
+    return bool(os.environ.get("RAY_ADDRESS")) or inside_job()
+
+
+def inside_job() -> bool:
+    """Say whether this process is the entry point of a submitted job."""
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def settle_ray_environment() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections import Counter
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +18,7 @@ from operators.records import BANK, IMAGE_ROW, image_digest, row_digest
 
 MANIFEST = "manifest.json"
 FORMAT = "visual-prompt-bench/1"
+MAX_LISTED = 20
 
 
 class InputError(ValueError):
@@ -99,11 +102,25 @@ def read_manifest(data: str) -> Manifest:
         raise InputError(f"{url}: {where}: {detail['msg']}; prepare the data again") from problem
     if manifest.format != FORMAT:
         raise InputError(f"{url}: format {manifest.format!r}, this version reads {FORMAT!r}; prepare again")
-    names = [shard.name for shard in manifest.shards]
-    double = sorted({name for name in names if names.count(name) > 1})
+    listed = Counter(name for s in manifest.shards for name in (s.name, f"shard number {s.index}"))
+    double = [name for name, count in listed.items() if count > 1]
     if double:
         raise InputError(f"{url}: lists {double[0]} more than once; prepare the data again")
     return manifest
+
+
+def require_files(data: str, names: Iterable[str]) -> None:
+    """Check with one listing that files of a manifest exist.
+
+    Raises:
+        InputError: naming the first missing ones.
+    """
+    missing = sorted(set(names) - storage.list_names(data))
+    if missing:
+        listed = ", ".join(missing[:MAX_LISTED])
+        raise InputError(
+            f"{data}: {len(missing)} files of the manifest do not exist: {listed}; prepare the data again"
+        )
 
 
 def write_shard(data: str, index: int, rows: pa.Table) -> Shard:
@@ -139,6 +156,9 @@ def read_shard(data: str, shard: Shard) -> pa.Table:
         raise InputError(f"{url} does not have the columns of an image shard; prepare again")
     if row_digest(rows) != shard.row_digest:
         raise InputError(f"{url} is not the file that the manifest describes; prepare again")
+    for row in rows.select(["image_key", "image", "image_sha256"]).to_pylist():
+        if hashlib.sha256(row["image"]).hexdigest() != row["image_sha256"]:
+            raise InputError(f"{url}: {row['image_key']} is not the picture that was prepared; prepare again")
     return rows
 
 

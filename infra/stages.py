@@ -7,7 +7,6 @@ class names are what Ray's dashboard shows.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +17,7 @@ from infra.progress import Reporter
 from infra.shards import Shard, read_bank, read_shard
 from infra.weights import local_file
 from operators.catalog import prompted
-from operators.products import Product
+from operators.products import Product, Texts
 
 SHARD_INDEX = "shard_index"
 
@@ -149,7 +148,7 @@ class EncodeTexts:
         (index,) = items.column("encoder").to_pylist()
         encoder = text_encoders(self._plan)[index]
         parts = [part for part in self._plan.missing_texts() if part.encoder == encoder]
-        strings = {part: list(self._strings(part)) for part in parts}
+        strings = {part: prompted_bank(self._plan, part) for part in parts}
         operator = EncodeTexts(
             encoder, open_weights=local_file, device=self._plan.settings.device, report=self._reporter
         )
@@ -159,9 +158,11 @@ class EncodeTexts:
         self._reporter.flush()
         return items
 
-    def _strings(self, part: Any) -> Iterator[str]:
-        bank = read_bank(self._plan.data, self._plan.banks[part.dataset, part.split])
-        return (prompted(part.template, raw) for raw in bank)
+
+def prompted_bank(plan: Plan, part: Texts) -> list[str]:
+    """Return the strings of a text part in file order: every caption of the split in the template."""
+    bank = read_bank(plan.data, plan.banks[part.dataset, part.split])
+    return [prompted(part.template, raw) for raw in bank]
 
 
 def text_encoders(plan: Plan) -> list[Any]:

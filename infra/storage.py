@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import os
 import posixpath
-import tempfile
 import uuid
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from infra.credentials import holds_credentials, without_credentials
+from infra.storage_faults import GIVE_CREDENTIALS, NOT_IMPLEMENTED, StorageError, answer, persist
 from operators.images import ImageError
 
-T = TypeVar("T")
-ATTEMPTS = 5
-PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-
-
-def _is_transient(problem: BaseException) -> bool:
-    return isinstance(problem, (OSError, TimeoutError, ConnectionError)) and not isinstance(
-        problem, PERMANENT
-    )
+# Retries are counted here alone: botocore and s3fs would each multiply them by five. Listings are never
+# remembered, since other processes write; one connection a file spares a request to learn its size.
+S3: dict[str, Any] = {
+    "use_listings_cache": False,
+    "max_concurrency": 1,
+    "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 1}},
+}
+PROBE = ".writable"
 
 
 def filesystem(url: str) -> tuple[Any, str]:
     """Return the fsspec file system of a URL or path, and the path within it."""
-    return fsspec.core.url_to_fs(url)
+    if not url.startswith(("s3://", "s3a://")):
+        return fsspec.core.url_to_fs(url)
+    fs, path = fsspec.core.url_to_fs(url, **S3)
+    fs.retries = 1
+    return fs, path
+
+
+def require_no_credentials(url: str) -> None:
+    """Refuse an address with credentials in it; addresses are written to `run.json` and logs.
+
+    Raises:
+        StorageError: naming the address without them.
+    """
+    if holds_credentials(url):
+        raise StorageError(f"{without_credentials(url)}: no credentials in addresses; {GIVE_CREDENTIALS}")
 
 
 def is_local(url: str) -> bool:
@@ -37,7 +49,12 @@ def is_local(url: str) -> bool:
 
 
 def absolute(url: str) -> str:
-    """Return a local path made absolute; other URLs unchanged."""
+    """Return a local path made absolute; other URLs unchanged.
+
+    Raises:
+        StorageError: if the URL holds credentials.
+    """
+    require_no_credentials(url)
     return os.path.abspath(filesystem(url)[1]) if is_local(url) else url.rstrip("/")
 
 
@@ -65,63 +82,116 @@ def join_inside(root: str, name: str) -> str:
 
 
 def read_bytes(url: str) -> bytes:
-    """Read a whole file, retrying transient faults with back-off."""
-    return _try(lambda: filesystem(url)[0].cat_file(filesystem(url)[1]))
+    """Read a whole file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        StorageError: as `persist`; StorageOutage likewise.
+    """
+    fs, path = filesystem(url)
+    return persist(url, lambda: fs.cat_file(path))
 
 
 def write_bytes(url: str, data: bytes) -> None:
-    """Write a whole file so that a reader sees either nothing or all of it.
+    """Write a whole file so that a reader sees either nothing or all of it; doing it twice is harmless.
 
     Locally through a temporary file, fsync and rename; on an object store as one upload, which is visible
     only when complete.
+
+    Raises:
+        StorageError: as `persist`; StorageOutage likewise.
     """
     fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
         _write_local(path, data)
     else:
-        _try(lambda: fs.pipe_file(path, data))
+        persist(url, lambda: fs.pipe_file(path, data))
 
 
 def create_bytes(url: str, data: bytes) -> None:
-    """Write a file that must not exist yet.
+    """Write a file that must not exist yet, with other content; two writers cannot both succeed.
 
     Raises:
         FileExistsError: if it does.
+        StorageError: as `persist`; StorageOutage likewise.
     """
     fs, path = filesystem(url)
-    if isinstance(fs, LocalFileSystem):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "xb") as file:
-            file.write(data)
-    else:
-        fs.pipe_file(path, data, mode="create")
+    try:
+        if isinstance(fs, LocalFileSystem):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "xb") as file:
+                file.write(data)
+        else:
+            _create_remote(url, data)
+    except FileExistsError:
+        # An upload whose answer was lost is tried again and meets itself.
+        if read_bytes(url) != data:
+            raise
+
+
+def _create_remote(url: str, data: bytes) -> None:
+    fs, path = filesystem(url)
+    try:
+        persist(url, lambda: fs.pipe_file(path, data, mode="create"))
+    except StorageError as problem:
+        if answer(problem.__cause__)[0] != NOT_IMPLEMENTED:
+            raise
+        # Some stores have no conditional writes. What is created here has time and content in its name, so
+        # that a look beforehand is enough.
+        if exists(url):
+            raise FileExistsError(f"{url} exists") from problem
+        write_bytes(url, data)
+
+
+def require_writable(folder: str) -> None:
+    """Find out before any work whether results can be written to a folder.
+
+    An object store gets an empty file for that: nothing else tells.
+
+    Raises:
+        StorageError: if they cannot; StorageOutage if the store does not answer.
+    """
+    fs, path = filesystem(folder)
+    if not isinstance(fs, LocalFileSystem):
+        write_bytes(join(folder, PROBE), b"")
+        return
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as problem:
+        raise StorageError(f"{folder}: {problem.strerror}; choose another folder") from problem
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StorageError(f"{folder}: this user cannot write there; choose another folder")
+
+
+def file_info(url: str) -> dict[str, Any]:
+    """Return what the file system says of a file or folder: `type`, `size` and more, by its own names.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        StorageError: as `persist`; StorageOutage likewise.
+    """
+    fs, path = filesystem(url)
+    return persist(url, lambda: fs.info(path))
 
 
 def exists(url: str) -> bool:
     """Say whether a file exists."""
-    fs, path = filesystem(url)
-    return bool(_try(lambda: fs.exists(path)))
+    try:
+        file_info(url)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def list_names(url: str) -> set[str]:
-    """Return the names of the files directly below a folder; empty if there is no such folder."""
+    """Return the names of the files directly below a folder, as of now; empty if there is no such folder."""
     fs, path = filesystem(url)
     fs.invalidate_cache()
     try:
-        listing = _try(lambda: fs.ls(path, detail=False))
+        listing = persist(url, lambda: fs.ls(path, detail=False))
     except FileNotFoundError:
         return set()
     return {posixpath.basename(entry.rstrip("/")) for entry in listing}
-
-
-def _try(action: Callable[[], T]) -> T:
-    attempts = Retrying(
-        retry=retry_if_exception(_is_transient),
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_random_exponential(multiplier=0.2, max=10),
-        reraise=True,
-    )
-    return attempts(action)
 
 
 def _below(root: str, name: str) -> bool:
@@ -143,15 +213,3 @@ def _write_local(path: str, data: bytes) -> None:
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
-
-
-def scratch_folder() -> str:
-    """Return this user's folder for files that may be lost, made if needed."""
-    folder = os.environ.get("VPB_CACHE") or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "visual-prompt-bench"
-    )
-    try:
-        os.makedirs(folder, exist_ok=True)
-        return folder
-    except OSError:
-        return tempfile.gettempdir()

@@ -198,7 +198,7 @@ def _weights_of_tag(architecture: str, tag: str) -> tuple[Weights, bool, dict[st
     known = remembered(key, download)
     if storage.is_local(known["source"]) and not os.path.exists(known["source"]):
         known = download()
-    weights = Weights(source=known["source"], sha256=known["sha256"], label="real")
+    weights = Weights(source=known["source"], sha256=known["sha256"], label="real", tag=tag)
     return weights, known["quick_gelu"], known["normalisation"]
 
 

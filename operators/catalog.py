@@ -124,6 +124,11 @@ class Method(Value):
         """Return the paper notation of the drawings (`P|D4`)."""
         return "|".join(v.code for v in self.variants) or "–"
 
+    @property
+    def notation(self) -> str:
+        """Return drawings and post-processing as papers write them (`D1|D3|D4,S`)."""
+        return self.codes + (",S" if self.subtraction else "")
+
     def with_seed(self, seed: int) -> Method:
         """Return the method with another seed of S; itself if it draws nothing."""
         if self.subtraction is None:
@@ -177,11 +182,13 @@ class Weights(Value):
         source: where to load it from: a path or URL.
         sha256: of the file.
         label: `real` (a published file), `tiny`, `random`, or `unverified` (a file that nothing vouches for).
+        tag: open_clip's name of a published training (`openai`), empty for files.
     """
 
     source: str
     sha256: str
     label: Literal["real", "tiny", "random", "unverified"]
+    tag: str = ""
 
 
 class Encoder(Value):

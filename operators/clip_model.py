@@ -37,6 +37,8 @@ def build_clip(architecture: str, quick_gelu: bool, device: str = "cpu") -> torc
     config["quick_gelu"] = quick_gelu
     config["text_cfg"]["hf_model_pretrained"] = config["vision_cfg"]["timm_model_pretrained"] = False
     custom_text = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
+    if "multimodal_cfg" in config:
+        raise ValueError(f"{architecture!r} generates captions (CoCa); only contrastive models are supported")
     model_class = open_clip.CustomTextCLIP if custom_text else open_clip.CLIP
     with torch.device(device):
         return model_class(**config)
@@ -83,11 +85,16 @@ class ClipModel:
         self.model = model.eval().requires_grad_(False).to(self.device, self.dtype)
         size = model.visual.image_size
         self.size_px: int = size[0] if isinstance(size, tuple) else size
-        self.dimensions: int = model.text_projection.shape[1] if hasattr(model, "text_projection") else 0
+        with torch.inference_mode():
+            blank = torch.zeros(1, 3, self.size_px, self.size_px, device=self.device, dtype=self.dtype)
+            self.dimensions: int = self.model.encode_image(blank).shape[1]
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.mean, self.std = encoder.mean, encoder.std
-        known = encoder.architecture in open_clip.list_models()
-        self.tokenizer = open_clip.get_tokenizer(encoder.architecture if known else "ViT-B-32")
+        named = not encoder.architecture.startswith("{")
+        context = None if named else json.loads(encoder.architecture)["text_cfg"].get("context_length")
+        self.tokenizer = open_clip.get_tokenizer(
+            encoder.architecture if named else "ViT-B-32", context_length=context
+        )
         self._causal = isinstance(model, open_clip.CLIP) and model.text_pool_type == "argmax"
 
     @torch.inference_mode()
@@ -107,6 +114,14 @@ class ClipModel:
             return self.model.encode_text(tokens).float().cpu()
         length = int(tokens.argmax(dim=-1).max()) + 1
         return self._encode_trimmed(tokens[:, :length]).float().cpu()
+
+    def count_truncated(self, texts: Sequence[str]) -> int:
+        """Count the texts that do not fit the context: the model does not see their end."""
+        context = self.tokenizer.context_length
+        kept = self.tokenizer(list(texts))
+        # With room for one more token a text that was cut goes on where its end mark was put.
+        roomier = self.tokenizer(list(texts), context_length=context + 1)[:, :context]
+        return int((kept != roomier).any(dim=1).sum())
 
     def _encode_trimmed(self, tokens_NL: Tensor) -> Tensor:
         model, length = self.model, tokens_NL.shape[1]

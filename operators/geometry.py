@@ -13,6 +13,9 @@ OK = "ok"
 PARTLY_OUTSIDE = "partly_outside"
 INVALID = "invalid"
 
+# Farther out lies no picture; drawing libraries overflow there.
+MAX_COORDINATE_PX = 1e6
+
 
 def xywh_to_xyxy(boxes_xywh: Boxes) -> Boxes:
     """Convert N x 4 boxes from (left, top, width, height) to (left, top, right, bottom), pixels."""
@@ -23,11 +26,12 @@ def xywh_to_xyxy(boxes_xywh: Boxes) -> Boxes:
 def box_status(box_xywh: tuple[float, float, float, float], width_px: int, height_px: int) -> str:
     """Say whether a box can be a candidate in an image of the given size.
 
-    Returns `ok`, `partly_outside` (kept and flagged) or `invalid`: not finite, without area, or wholly
-    outside the image. Source: rec_scoring spec section 2.4 (zero area), design (outside).
+    Returns `ok`, `partly_outside` (kept and flagged) or `invalid`: not finite, beyond `MAX_COORDINATE_PX`,
+    without area, or wholly outside the image. Source: rec_scoring spec section 2.4 (zero area),
+    design (outside).
     """
     x, y, w, h = box_xywh
-    if not all(math.isfinite(v) for v in box_xywh) or w <= 0 or h <= 0:
+    if not all(math.isfinite(v) and abs(v) <= MAX_COORDINATE_PX for v in box_xywh) or w <= 0 or h <= 0:
         return INVALID
     if x >= width_px or y >= height_px or x + w <= 0 or y + h <= 0:
         return INVALID

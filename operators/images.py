@@ -16,6 +16,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 50_000_000
+# Drawings scale the short side to a few hundred pixels: a strip of 1 x 60000 would grow to gigapixels.
+MAX_ASPECT = 32
 MAX_SIXTEEN_BIT = 65535
 
 
@@ -32,7 +34,7 @@ def read_size(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
 
     Raises:
         ImageError: `image.empty`, `image.format` (not JPEG, PNG or WebP), `image.undecodable`,
-            `image.too_large` (more than `max_pixels`).
+            `image.too_large` (more than `max_pixels`), `image.too_thin` (one side over 32 times the other).
     """
     with _open(data, max_pixels) as image:
         return image.size
@@ -92,6 +94,11 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     if width * height > max_pixels:
         image.close()
         raise ImageError("image.too_large", f"{width} x {height} pixels, more than {max_pixels}")
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        image.close()
+        raise ImageError(
+            "image.too_thin", f"{width} x {height} pixels, one side over {MAX_ASPECT} times the other"
+        )
     return image
 
 

@@ -120,6 +120,11 @@ def error(stage: str, code: str, message: str) -> dict[str, str]:
     return {"stage": stage, "code": code, "message": message}
 
 
+def found_in_shard(problem: dict[str, str]) -> bool:
+    """Say whether an error follows from the shard alone, so that trying again cannot help."""
+    return problem["stage"] == "prepare" or problem["code"].startswith("regions.")
+
+
 def image_digest(rows: pa.Table) -> str:
     """Hash what masks and features depend on: ordered keys, image bytes, boxes and exact masks.
 

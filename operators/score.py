@@ -221,4 +221,5 @@ def _matrix(vectors: pa.FixedSizeListArray) -> Array:
 
 
 def _unit(vectors_ND: Array) -> Array:
-    return vectors_ND / np.linalg.norm(vectors_ND, axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):  # a bad vector is found by its score
+        return vectors_ND / np.linalg.norm(vectors_ND, axis=-1, keepdims=True)

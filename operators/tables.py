@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from operators.catalog import encoders_label, weights_label
+from operators.catalog import FIRST_BOX, baseline, encoders_label, weights_label
 from operators.metrics import SplitCount
 from operators.products import Predictions
 from operators.published import Published, Settings, published_results
@@ -37,8 +37,10 @@ class Result:
 
     def published(self, dataset: str, split: str) -> Published | None:
         """Return the published number with the same settings, if there is one."""
-        method, encoders = self.product.method.name, encoders_label(self.product.encoders)
-        return published_results().get(Settings(method, encoders, self.product.proposals, dataset, split))
+        notation, encoders = _published_notation(self.product), encoders_label(self.product.encoders)
+        if notation is None:
+            return None
+        return published_results().get(Settings(notation, encoders, self.product.proposals, dataset, split))
 
     def description(self) -> list[str]:
         """Return method, drawings, encoders, kind of weights and proposal source."""
@@ -51,6 +53,23 @@ class Result:
             product.proposals,
         ]
         return [" ".join(word.split()) for word in words]  # a folder's name may hold a line break
+
+
+def _published_notation(product: Predictions) -> str | None:
+    """Return the paper notation of a run whose settings are the published ones, else None.
+
+    Drawings and S must have their published parameters, CLIP OpenAI's weights, and SAM must be ViT-H.
+    """
+    method = product.method.with_seed(0)
+    published = baseline(method.notation) if method.variants else FIRST_BOX
+    weights = [encoder.weights for encoder in product.encoders]
+    same = (
+        method.model_copy(update={"name": published.name}) == published
+        and all(model.weights.label == "real" for model in product.models)
+        and all(w.tag in ("", "openai") for w in weights)
+        and (product.segmenter is None or product.segmenter.architecture == "vit_h")
+    )
+    return published.name if same else None
 
 
 def group_seeds(counted: Sequence[tuple[Predictions, Counts]]) -> list[Result]:

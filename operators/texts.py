@@ -17,7 +17,7 @@ class EncodeTexts:
     """Operator: prompted strings to text features under one encoder.
 
     On CPU strings are encoded one at a time, so that a feature does not depend on its neighbours; on a GPU in
-    batches of similar length.
+    batches of similar length. Texts that the tokenizer cuts are reported as `texts truncated`.
     """
 
     def __init__(
@@ -41,6 +41,9 @@ class EncodeTexts:
             batch = distinct[start : start + self._per_batch]
             features.update(zip(batch, self._model.encode_texts(batch).numpy(), strict=True))
             self._report("texts encoded", len(batch))
+            truncated = self._model.count_truncated(batch)
+            if truncated:
+                self._report("texts truncated", truncated)
         return features
 
     def part(self, strings: Sequence[str], features: dict[str, np.ndarray]) -> pa.Table:

@@ -17,7 +17,10 @@ from infra.ray_environment import settle_ray_environment
 settle_ray_environment()  # before anything imports ray
 
 import dataset
+import ray_head
+import s3_server
 import tiny_models
+from s3_server import S3
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("VPB_SHARED", ROOT.parent / "shared"))
@@ -63,13 +66,20 @@ def tiny_sam(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[str]:
-    """The one Ray cluster of the session, two CPUs; yields its address."""
-    import ray
+def s3() -> Iterator[S3]:
+    """An S3 server with one bucket; its address and canary credentials are in the environment."""
+    with s3_server.running() as server:
+        yield server
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
+
+@pytest.fixture(scope="session")
+def ray_cluster(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ray_head.Head]:
+    """The one Ray cluster of the session, two CPUs, with a job server; this process is connected to it.
+
+    It starts after the S3 server: workers have the environment that their cluster was started in.
+    """
+    with ray_head.running(tmp_path_factory.mktemp("ray"), cpus=2) as head:
+        yield head
 
 
 @pytest.fixture(scope="session")

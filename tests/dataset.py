@@ -15,10 +15,10 @@ SPLITS = {"refcoco": ["val", "testA"], "refcocog": ["val"]}
 IMAGES = 6
 
 
-def write(folder: Path, images: int = IMAGES, seed: int = 0) -> Path:
-    """Write the set and return its folder: images/, refer/<dataset>/, reclip/."""
+def write(folder: Path, images: int = IMAGES, seed: int = 0, scale: int = 1) -> Path:
+    """Write the set and return its folder: images/, refer/<dataset>/, reclip/. `scale` enlarges all of it."""
     random = np.random.default_rng(seed)
-    scenes = [_scene(random, 1000 + i) for i in range(images)]
+    scenes = [_scene(random, 1000 + i, scale) for i in range(images)]
     (folder / "images").mkdir(parents=True)
     (folder / "reclip").mkdir()
     for scene in scenes:
@@ -28,11 +28,11 @@ def write(folder: Path, images: int = IMAGES, seed: int = 0) -> Path:
     return folder
 
 
-def _scene(random: np.random.Generator, image_id: int) -> dict:
-    width, height = int(random.integers(90, 160)), int(random.integers(80, 130))
+def _scene(random: np.random.Generator, image_id: int, scale: int) -> dict:
+    width, height = scale * int(random.integers(90, 160)), scale * int(random.integers(80, 130))
     annotations = []
     for k in range(int(random.integers(2, 5))):
-        w, h = random.uniform(12, 50, 2).round(2)
+        w, h = (scale * random.uniform(12, 50, 2)).round(2)
         x, y = (random.uniform(0, 1, 2) * [width - w, height - h]).round(2)
         colour = list(COLOURS)[int(random.integers(4))]
         box = [float(v) for v in (x, y, w, h)]

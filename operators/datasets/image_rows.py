@@ -14,7 +14,7 @@ from operators.geometry import INVALID, box_status
 from operators.images import ImageError, decode_rgb
 from operators.records import OK, QUARANTINED, error
 
-COCO_NAME = re.compile(r"COCO_(train2014|val2014)_0*(\d+)\.jpg")
+COCO_NAME = re.compile(r"COCO_(train2014|val2014)_(\d{12})\.jpg")
 STAGE = "prepare"
 MAX_LISTED = 20
 
@@ -25,7 +25,7 @@ Detections = Mapping[str, Mapping[str, Sequence[BoxXYWH]]]
 def image_key(image_file: str) -> str:
     """Return a key that does not depend on the dataset: `coco/train2014/581857`, else `file/<name>`."""
     coco = COCO_NAME.fullmatch(image_file)
-    return f"coco/{coco[1]}/{coco[2]}" if coco else f"file/{image_file}"
+    return f"coco/{coco[1]}/{int(coco[2])}" if coco else f"file/{image_file}"
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from infra.shards import (
 )
 from operators.records import IMAGE_ROW, image_digest, row_digest
 
+PICTURE = b"\xff\xd8picture"
 BANK = [{"expression_id": "0", "text": "Left cat"}, {"expression_id": "1", "text": "dög"}]
 
 
@@ -36,8 +38,8 @@ def row(key: str = "coco/train2014/1", **changes: object) -> dict:
     ref = {"ref_id": "9", "dataset": "refcoco", "split": "val", "target_region_ids": [0]}
     values = {
         "image_key": key,
-        "image": b"\xff\xd8picture",
-        "image_sha256": "ab",
+        "image": PICTURE,
+        "image_sha256": hashlib.sha256(PICTURE).hexdigest(),
         "width": 10,
         "height": 10,
         "regions": [region],

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import tenacity
 
-from infra import storage
+from infra import storage, storage_faults
 from operators.images import ImageError
 
 
@@ -21,7 +21,7 @@ def memory(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "wait_random_exponential", lambda **_: tenacity.wait_none())
+    monkeypatch.setattr(storage_faults, "wait_random_exponential", lambda **_: tenacity.wait_none())
 
 
 def test_write_makes_folders_and_replaces(tmp_path: Path) -> None:
@@ -143,9 +143,9 @@ class Flaky:
         self._call()
         self.stored[path] = data
 
-    def exists(self, path: str) -> bool:
+    def info(self, path: str) -> dict[str, str]:
         self._call()
-        return True
+        return {"type": "file"}
 
     def ls(self, path: str, detail: bool) -> list[str]:
         self._call()
@@ -180,9 +180,9 @@ def test_transient_faults_are_retried(flaky: Flaky) -> None:
 
 def test_a_fault_that_stays_is_raised_after_some_attempts(flaky: Flaky) -> None:
     flaky.problems = [OSError(5, f"try {i}") for i in range(50)]
-    with pytest.raises(OSError, match=f"try {storage.ATTEMPTS - 1}"):
+    with pytest.raises(OSError, match=f"try {storage_faults.ATTEMPTS - 1}"):
         storage.read_bytes("u")
-    assert flaky.calls == storage.ATTEMPTS
+    assert flaky.calls == storage_faults.ATTEMPTS
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_retries_wait_longer_and_longer_at_random(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(storage, "filesystem", lambda url: (SimpleNamespace(cat_file=_raise(problem)), url))
     with pytest.raises(OSError, match="503"):
         storage.read_bytes("u")
-    assert len(waits) == storage.ATTEMPTS - 1
+    assert len(waits) == storage_faults.ATTEMPTS - 1
     assert all(0 <= wait <= 10 for wait in waits)
     assert len(set(waits)) > 1
 
@@ -295,12 +295,3 @@ def test_a_folder_whose_name_begins_alike_is_outside(tmp_path: Path) -> None:
     (tmp_path / "images" / "up").symlink_to(tmp_path / "images-private")
     with pytest.raises(ImageError):
         storage.join_inside(str(tmp_path / "images"), "up/x.jpg")
-
-
-def test_scratch_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VPB_CACHE", str(tmp_path / "chosen"))
-    assert storage.scratch_folder() == str(tmp_path / "chosen")
-    assert (tmp_path / "chosen").is_dir()
-    monkeypatch.delenv("VPB_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert storage.scratch_folder() == str(tmp_path / "xdg" / "visual-prompt-bench")

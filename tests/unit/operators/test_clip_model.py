@@ -100,6 +100,13 @@ def test_bfloat16_gives_float32_close_to_it(tiny_vit: str) -> None:
     assert 0 < (exact - rounded).abs().max() < 0.1 * exact.abs().max()
 
 
+def test_texts_beyond_the_context_are_counted(tiny_vit: str) -> None:
+    """The context of 77 tokens has room for 75 words between its two marks."""
+    model = model_of(tiny_vit, tiny_models.VIT)
+    assert model.count_truncated(["red " * 75, "a", "😀", ""]) == 0
+    assert model.count_truncated(["red " * 76, "a", "red " * 2500, "red " * 75]) == 2
+
+
 def test_an_unknown_architecture_is_named() -> None:
     with pytest.raises(ValueError, match="no model named 'ViT-Q-99'"):
         build_clip("ViT-Q-99", quick_gelu=False)

@@ -170,6 +170,13 @@ def test_the_limit_counts_pixels_and_includes_itself() -> None:
         decode_rgb(FILES["PNG"], max_pixels=4799)
 
 
+def test_a_strip_is_refused_from_its_header() -> None:
+    """A drawing on a strip would scale its short side up, and its long side with it."""
+    assert decode_rgb(encoded(Image.new("RGB", (96, 3)), "PNG")).size == (96, 3)
+    for size in ((97, 3), (3, 97)):
+        assert code_of(encoded(Image.new("RGB", size), "PNG")) == "image.too_thin"
+
+
 def test_rgb_is_exact() -> None:
     for options in ({"file_format": "PNG"}, {"file_format": "WEBP", "lossless": True}):
         np.testing.assert_array_equal(to_array(decode_rgb(encoded(Image.fromarray(FOUR), **options))), FOUR)
@@ -268,5 +275,6 @@ def test_random_damage_gives_pixels_or_an_image_error_and_nothing_else(name: str
             assert decode_rgb(bytes(data)).mode == "RGB"
         except ImageError as problem:
             refused += 1
-            assert problem.code in ("image.truncated", "image.undecodable", "image.too_large", "image.format")
+            codes = ("truncated", "undecodable", "too_large", "too_thin", "format")
+            assert problem.code in [f"image.{code}" for code in codes]
     assert refused > 20

@@ -1,0 +1,87 @@
+"""The pipeline on a GPU against the same pipeline on the CPU: scores close, masks alike, flips counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from infra.benchmark import benchmark, make_plan
+from infra.options import BenchmarkOptions, Exit, PrepareOptions
+from infra.prepare import prepare
+from operators.masks import decode_masks, mask_iou
+from operators.products import Masks
+
+METHODS = ("P", "I", "C1", "D4", "P|D1|D3|D4", "P|D4,S")
+SCORE_ATOL = 0.02  # of logits with a factor near 14; GPU batches span images
+
+
+@pytest.fixture(scope="module")
+def runs(drawn: Path, tiny_vit, tiny_resnet, tiny_sam, tmp_path_factory) -> dict[str, BenchmarkOptions]:
+    """Run the same options on both devices."""
+    folder = tmp_path_factory.mktemp("devices")
+    common = {"images": str(drawn / "images"), "refer": str(drawn / "refer"), "executor": "inline"}
+    prepare(PrepareOptions(out=str(folder / "shards"), images_per_shard=3, **common))
+    runs = {}
+    for device in ("cpu", "cuda"):
+        runs[device] = BenchmarkOptions(
+            data=str(folder / "shards"),
+            out=str(folder / device),
+            proposals=("gold",),
+            methods=METHODS,
+            encoders=(f"{tiny_vit},{tiny_resnet}",),
+            segmenter=tiny_sam,
+            executor="inline",
+            device=device,
+        )
+        assert benchmark(runs[device]) == Exit.COMPLETE
+    return runs
+
+
+def predictions(options: BenchmarkOptions) -> list[dict]:
+    plan = make_plan(options)
+    parts = [plan.store.get(plan.address(p, s)) for p in plan.predictions for s in plan.shards]
+    return [p for part in parts for row in part.column("predictions").to_pylist() for p in row]
+
+
+def test_scores_agree_and_flips_are_counted(runs, capsys) -> None:
+    both = [predictions(runs[device]) for device in ("cpu", "cuda")]
+    worst, flips = 0.0, 0
+    for first, second in zip(*both, strict=True):
+        assert first["expression_id"] == second["expression_id"]
+        scores = [np.array([s for s in p["scores"] if s is not None]) for p in (first, second)]
+        worst = max(worst, float(np.abs(scores[0] - scores[1]).max()))
+        flips += first["predicted_region_id"] != second["predicted_region_id"]
+    with capsys.disabled():
+        print(
+            f"\nGPU against CPU: largest score difference {worst:.2e}, {flips} of {len(both[0])} choices flip"
+        )
+    assert worst < SCORE_ATOL
+    assert flips <= 0.01 * len(both[0])
+
+
+def test_masks_agree(runs) -> None:
+    overlaps = []
+    plans = [make_plan(runs[device]) for device in ("cpu", "cuda")]
+    segmenter = next(p.segmenter for p in plans[0].predictions if p.segmenter)
+    for shard in plans[0].shards:
+        address = plans[0].address(Masks(segmenter=segmenter), shard)
+        first, second = (plan.store.get(address).column("masks").to_pylist() for plan in plans)
+        for masks in zip(first, second, strict=True):
+            pairs = [(a, b) for a, b in zip(*masks, strict=True) if a is not None]
+            for a, b in pairs:
+                one, other = (decode_masks([m], tuple(m["size"])) for m in (a, b))
+                if one.any() or other.any():
+                    overlaps.append(float(mask_iou(one, other)[0, 0]))
+    assert len(overlaps) > 10
+    assert np.mean(overlaps) > 0.99
+
+
+def test_the_gpu_encodes_images_together(runs) -> None:
+    newest = max((Path(runs["cuda"].out) / "runs").iterdir())
+    counts = json.loads((newest / "run.json").read_text())["counts"]
+    regions = sum(shard.regions for shard in make_plan(runs["cuda"]).shards)
+    assert counts["images encoded"] == 6
+    assert counts["views encoded"] == regions * 2 * 6  # encoders x drawings
