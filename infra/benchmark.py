@@ -142,12 +142,18 @@ def _method(text: str, masks: MaskSource) -> Method:
 
 def _urls(options: BenchmarkOptions) -> dict[str, str | None]:
     """Return every place that the options name, by option; weights may be tags, which are no places."""
-    sources = [text.partition(":")[2] or text for e in options.encoders for text in e.split(",")]
+    sources = [_source(text) for e in options.encoders for text in e.split(",")]
     places = {f"--encoders {source}": source for source in sources if "/" in source}
-    segmenter = options.segmenter.partition(":")[2] or options.segmenter
+    segmenter = _source(options.segmenter)
     if "/" in segmenter:
         places["--segmenter"] = segmenter
     return {"--data": options.data, "--out": options.out, "--artifacts": options.artifacts, **places}
+
+
+def _source(model: str) -> str:
+    """Return what follows the architecture; a folder has none before it, also if it is a URL."""
+    _, _, source = model.partition(":")
+    return model if source.startswith("//") else source or model
 
 
 def _models(plan: Plan) -> tuple[list[Encoder], list[Segmenter]]:

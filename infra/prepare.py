@@ -13,6 +13,7 @@ from infra.executor import Stage, make_executor
 from infra.options import Exit, PrepareOptions
 from infra.plan import Settings
 from infra.progress import Reporter
+from infra.reach import require_reachable
 from infra.shards import FORMAT, MANIFEST, InputError, Manifest, Shard, Split, write_bank, write_shard
 from operators.datasets import reclip, refer
 from operators.datasets.annotations import AnnotatedRef
@@ -65,6 +66,9 @@ def prepare(options: PrepareOptions) -> int:
         InputError: for folders without the files that are needed.
         AnnotationError: for malformed annotation files.
     """
+    places = {"--images": options.images, "--out": options.out, "--refer": options.refer}
+    places |= {"--reclip": options.reclip, "--detections": options.detections}
+    require_reachable(places, nodes=1, shared_filesystem=options.shared_filesystem)
     if not storage.exists(options.images):
         raise InputError(f"--images: {options.images} does not exist")
     refs, sources = _read_refs(options)
@@ -75,6 +79,7 @@ def prepare(options: PrepareOptions) -> int:
     groups = [rows[i : i + options.images_per_shard] for i in range(0, len(rows), options.images_per_shard)]
     items = [{"index": i, "rows": json.dumps(group)} for i, group in enumerate(groups)]
     executor = make_executor(options.executor, Settings(device="cpu", threads=options.threads))
+    require_reachable(places, executor.nodes, options.shared_filesystem)
     stage = Stage(BuildShard, {"images": images, "out": out})
     entries = executor.run("prepare", items, [stage], {"images read": len(rows)})
     shards = sorted((Shard.model_validate_json(e["shard"]) for e in entries), key=lambda s: s.index)

@@ -28,7 +28,7 @@ def shards(drawn: Path, tmp_path_factory) -> str:
 
 
 def submit(cluster, *flags: str) -> subprocess.CompletedProcess[str]:
-    recipe = ["python", "pipelines/refcoco_full.py", *flags]
+    recipe = [sys.executable, "pipelines/refcoco_full.py", *flags]
     command = [*SUBMIT, "--address", cluster.dashboard_url, "--", *recipe]
     environment = cluster.environment
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)

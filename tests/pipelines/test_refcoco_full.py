@@ -112,6 +112,7 @@ def clips(tiny_vit: str, tiny_resnet: str) -> dict[str, oracle.Clip]:
     return {Path(folder).name: oracle.Clip(folder) for folder in (tiny_vit, tiny_resnet)}
 
 
+@pytest.mark.timeout(300)
 def test_agrees_with_the_oracle(
     data, drawn: Path, tiny_vit, tiny_resnet, tiny_sam, clips, tmp_path: Path
 ) -> None:
@@ -283,7 +284,7 @@ def test_a_deleted_part_is_incomplete_until_rerun(data, tiny_vit, tmp_path: Path
     victim = next(tmp_path.glob("artifacts/predictions/*/shard-00001*"))
     victim.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(infra.benchmark, "_make_missing", lambda plan, executor: None)
+        patch.setattr(infra.benchmark, "make_missing", lambda plan, executor: None)
         assert benchmark(run_options) == Exit.INCOMPLETE
     assert benchmark(run_options) == Exit.COMPLETE
     assert tables(tmp_path) == before

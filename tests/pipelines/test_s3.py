@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dataset
 import pytest
 import s3_server
 import tenacity
@@ -153,6 +154,7 @@ def test_a_submitted_job_knows_no_credentials(
     jobs = JobSubmissionClient(ray_cluster.dashboard_url).list_jobs()
     assert any(f"{s3.url}/job/out" in str(job) for job in jobs)
     logs = [path.read_bytes() for path in Path(global_worker.node.get_logs_dir_path()).rglob("*.*")]
+    assert any(b"refcoco_full.py" in log for log in logs)
     assert_no_canary(finished.stdout, finished.stderr, *map(str, jobs), *logs, *s3.objects("job").values())
 
 
@@ -186,17 +188,15 @@ def test_a_store_with_many_faults(s3: S3, shards: str, models, local, drawn: Pat
     assert tables(s3.objects("faults")) == tables(files(local("drawn", drawn)))
 
 
-def test_grid_proposals_on_s3(
-    s3: S3, shards: str, models, tmp_path: Path, tiny_sam: str, local, drawn
-) -> None:
-    folders = {
-        f"{s3.url}/grid": (shards, models[3]),
-        str(tmp_path): (str(local("drawn", drawn) / "shards"), tiny_sam),
-    }
-    for out, (data, segmenter) in folders.items():
-        options = GridOptions(data=data, out=out, segmenter=segmenter, executor="inline")
-        assert propose_grid(options) == Exit.COMPLETE
-    assert without_probes(below(s3.objects("grid"), "grid/")) == files(tmp_path)
+def test_grid_proposals_on_s3(s3: S3, models, tmp_path: Path, tiny_sam: str) -> None:
+    source = dataset.write(tmp_path / "drawn", images=2)
+    inputs = {"images": str(source / "images"), "reclip": str(source / "reclip"), "executor": "inline"}
+    for home, segmenter in ((f"{s3.url}/grid", models[3]), (str(tmp_path), tiny_sam)):
+        assert prepare(PrepareOptions(**inputs, out=f"{home}/shards")) == Exit.COMPLETE
+        folders = {"data": f"{home}/shards", "out": f"{home}/proposed"}
+        assert propose_grid(GridOptions(**folders, segmenter=segmenter, executor="inline")) == Exit.COMPLETE
+    found = without_probes(below(s3.objects("grid"), "grid/proposed/"))
+    assert found == files(tmp_path / "proposed")
 
 
 def test_refused_before_any_work(s3: S3, shards: str, models, monkeypatch, capfd) -> None:
