@@ -25,7 +25,7 @@ LINE_EVERY_S = 30.0
 
 
 def connect() -> None:
-    """Connect to the cluster of this job, to RAY_ADDRESS, or start a private one on this machine."""
+    """Connect to the cluster of this job or of RAY_ADDRESS (`auto`: this machine's), or start one."""
     if ray.is_initialized():
         return
     if belongs_to_a_cluster():
@@ -34,6 +34,8 @@ def connect() -> None:
         return
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     ray.init(
+        # Without this Ray joins whatever cluster was last started on the machine.
+        address="local",
         include_dashboard=False,
         logging_level=logging.WARNING,
         log_to_driver=True,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,8 +39,18 @@ class ActorReporter:
         self._actor.add.remote({event: count})
 
     def flush(self) -> None:
-        """Wait until everything sent so far was counted: calls of one caller arrive in order."""
-        ray.get(self._actor.add.remote({}))
+        """Wait until everything sent so far was counted: calls of one caller arrive in order.
+
+        Counts are for people; a lost counter must not stop the work.
+        """
+        with suppress(ray.exceptions.RayActorError):
+            ray.get(self._actor.add.remote({}))
+
+    def snapshot(self) -> dict[str, int]:
+        """Return the counts so far; empty if the counter is lost."""
+        with suppress(ray.exceptions.RayActorError):
+            return ray.get(self._actor.snapshot.remote())
+        return {}
 
 
 @dataclass
@@ -76,15 +87,15 @@ class RayExecutor:
     ) -> Iterator[dict[str, Any]]:
         """Send every item through the stages and yield the rows that come out, in any order."""
         _configure()
-        actor = ray.remote(num_cpus=0)(Counts).remote()
+        reporter = ActorReporter(ray.remote(num_cpus=0)(Counts).remote())
         dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
         pools = fitting_pools(stages, self.settings, self.settings.wait_for_resources_s)
         for stage, pool in zip(stages, pools, strict=True):
-            dataset = _add(dataset, stage, pool, ActorReporter(actor))
-        with Display(title, totals, lambda: ray.get(actor.snapshot.remote())):
+            dataset = _add(dataset, stage, pool, reporter)
+        with Display(title, totals, reporter.snapshot):
             for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 yield from table.to_pylist()
-            self.counts = add_counts(self.counts, ray.get(actor.snapshot.remote()))
+            self.counts = add_counts(self.counts, reporter.snapshot())
 
 
 def _add(dataset: Any, stage: Stage, pool: Pool, reporter: ActorReporter) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -328,3 +329,67 @@ def test_plan_only_prints(data, tiny_vit, tmp_path: Path, capsys) -> None:
     assert "6 in 3 shards" in printed
     assert "24 parts, 0 exist, 24 to make" in printed
     assert not list(tmp_path.iterdir())
+
+
+def drop_a_parameter(path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(path)
+    state.pop("visual.proj")
+    save_file(state, path)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def replace_by_a_program(path: Path) -> None:
+    import torch
+
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(path.with_name("marker")), "w"))
+
+    torch.save({"visual.proj": Payload()}, path)
+
+
+def widen(path: Path) -> None:
+    config = path.with_name("open_clip_config.json")
+    content = json.loads(config.read_text())
+    content["model_cfg"]["vision_cfg"]["width"] = 96
+    config.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (drop_a_parameter, "visual.proj"),
+        (cut, "open_clip_model.safetensors"),
+        (replace_by_a_program, "open_clip_model.safetensors"),
+        (widen, "expected"),
+    ],
+)
+def test_spoiled_weights_end_with_2_before_any_actor(
+    data, tiny_vit, tmp_path, capsys, spoil, expected
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_vit, folder)
+    spoil(folder / "open_clip_model.safetensors")
+    command = [
+        "--data",
+        data(2),
+        "--out",
+        str(tmp_path / "out"),
+        "--encoders",
+        str(folder),
+        "--executor",
+        "ray",
+    ]
+    started_ray = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+    assert main(BenchmarkOptions, benchmark, command) == Exit.BAD_INPUT
+    message = capsys.readouterr().err
+    assert expected in message
+    assert "open_clip_model.safetensors" in message
+    assert not (folder / "marker").exists()
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+    assert ("ray" in sys.modules and sys.modules["ray"].is_initialized()) == started_ray
