@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from operators.catalog import FIRST_BOX, baseline, encoders_label, weights_label
+from operators.datasets.splits import PUBLISHED
 from operators.metrics import SplitCount
 from operators.products import Predictions
 from operators.published import Published, Settings, published_results
@@ -36,7 +37,10 @@ class Result:
         return [value for value in values if value is not None]
 
     def published(self, dataset: str, split: str) -> Published | None:
-        """Return the published number with the same settings, if there is one."""
+        """Return the published number with the same settings on the same, whole split, if there is one."""
+        size = PUBLISHED.get(dataset, {}).get(split)
+        if size is None or self.counts[0].get((dataset, split), SplitCount()).total != size.expressions:
+            return None
         notation, encoders = _published_notation(self.product), encoders_label(self.product.encoders)
         if notation is None:
             return None
