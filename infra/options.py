@@ -86,7 +86,7 @@ class BenchmarkOptions(ExecutorOptions):
     data: str
     """Folder made by prepare_refcoco.py; any fsspec URL."""
     out: str
-    """Folder for the run's own files: table, run.json, log."""
+    """Folder for the run's own files: tables and run.json."""
     artifacts: str | None = None
     """Folder of reusable results (features, predictions); <out>/artifacts by default, and may be shared."""
     datasets: tuple[Dataset, ...] = ()
@@ -159,7 +159,8 @@ def parse(options_type: type[OptionsT], argv: list[str]) -> OptionsT:
     if values:
         missing = {n: tyro.MISSING for n, f in options_type.model_fields.items() if f.is_required()}
         default = options_type.model_construct(**{**missing, **values})
-    options = tyro.cli(options_type, args=argv, default=default, description=options_type.__doc__)
+    about = f"{options_type.__doc__}\n\n--config FILE (YAML) sets any of these; a flag wins over the file."
+    options = tyro.cli(options_type, args=argv, default=default, description=about)
     try:
         return options_type.model_validate(options.model_dump())
     except ValidationError as problem:
