@@ -95,6 +95,10 @@ def prepare(options: PrepareOptions) -> int:
     )
     storage.write_bytes(storage.join(out, MANIFEST), manifest.model_dump_json(indent=1).encode())
     print(_report(manifest, sources))
+    wanted = [(d, s) for d in PUBLISHED if d in options.datasets for s in PUBLISHED[d] if s in options.splits]
+    absent = [f"{dataset}/{split}" for dataset, split in wanted if (dataset, split) not in sources]
+    if absent:
+        print(f"no references found for {', '.join(absent)}")
     print(f"shards, banks, manifest: {out}")
     return Exit.COMPLETE
 

@@ -42,6 +42,12 @@ def test_both_readers_give_identical_shards_of_the_photographs(photos: Path, tmp
     assert splits == {"refcoco/val": (4, 10, 22), "refcoco/testA": (4, 15, 32)}
 
 
+def test_splits_without_references_are_named(drawn: Path, tmp_path: Path, capsys) -> None:
+    run(tmp_path, images=str(drawn / "images"), refer=str(drawn / "refer"), datasets=("refcoco", "refcoco+"))
+    said = capsys.readouterr().out
+    assert "no references found for refcoco/testB, refcoco+/val, refcoco+/testA, refcoco+/testB\n" in said
+
+
 def test_ray_writes_the_same_files(drawn: Path, tmp_path: Path, ray_cluster: str) -> None:
     common = {"images": str(drawn / "images"), "reclip": str(drawn / "reclip"), "images_per_shard": 1}
     assert run(tmp_path / "ray", executor="ray", **common) == 0
