@@ -1,0 +1,14 @@
+"""Training of the small bundled models on scenes. Each task is one module; `infra.training` runs them."""
+
+from __future__ import annotations
+
+from operators.training.clip_shapes import ClipShapes
+from operators.training.sam_shapes import SamShapes
+from operators.training.task import Task
+
+TASKS: dict[str, type[ClipShapes] | type[SamShapes]] = {task.name: task for task in (ClipShapes, SamShapes)}
+
+
+def make_task(name: str, seed: int) -> Task:
+    """Return a task by the name of its model."""
+    return TASKS[name](seed)

@@ -1,0 +1,152 @@
+"""A small CLIP that knows coloured shapes, trained on scenes drawn by the visual prompts themselves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import PatchDropout
+from PIL import Image
+from torch import Tensor
+from torch.nn import Identity
+
+from operators.catalog import PHOTO, Variant, prompted, variant
+from operators.clip_model import build_clip
+from operators.datasets.scenes.dataset import Scene, make_scene
+from operators.datasets.scenes.wording import VOCABULARY
+from operators.geometry import Boxes
+from operators.prompts.render import CLIP_MEAN, CLIP_STD
+from operators.training.captions import caption
+from operators.training.task import ModelFolder
+from operators.views import ImageViews
+from operators.word_tokenizer import WordTokenizer
+
+IMAGE_PX = 144
+CONTEXT_LENGTH = 24
+TOKENIZER = WordTokenizer(VOCABULARY, CONTEXT_LENGTH)
+ARCHITECTURE = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": IMAGE_PX, "layers": 8, "width": 128, "head_width": 32, "patch_size": 12},
+    "text_cfg": {
+        "context_length": CONTEXT_LENGTH,
+        "vocab_size": TOKENIZER.vocab_size,
+        "width": 128,
+        "heads": 4,
+        "layers": 3,
+        "tokenizer_kwargs": {"words": list(VOCABULARY)},
+    },
+}
+SCENES_PER_STEP = 28
+# Dropping half of the patches halves the cost of a step (FLIP, arXiv:2212.00794); the end is trained whole.
+DROPPED_SHARE, WHOLE_FROM = 0.5, 0.85
+RAW = variant("raw")
+# What a training scene is shown as, with its share: surroundings kept, cut off, blurred, or a red ellipse.
+DRAWINGS: tuple[tuple[float, Variant], ...] = (
+    (0.16, RAW),
+    (0.26, variant("P")),
+    (0.20, variant("D4", mask_source="exact")),
+    (0.04, variant("C4")),
+    (0.04, variant("B4")),
+    (0.20, variant("C1")),
+    (0.06, variant("C1", thickness_px=4)),
+    (0.04, variant("falip_circle")),
+)
+JITTERED_SHARE, JITTER = 0.4, 0.05
+WATCHED = {"P": variant("P"), "D4": variant("D4", mask_source="exact"), "C1": variant("C1"), "I": RAW}
+MAX_LOGIT_SCALE = float(np.log(100))
+
+
+class ClipShapes:
+    """The task: what is learned, from what, and how well it is known (see `operators.training.task`)."""
+
+    name = "clip-shapes"
+    steps = 1300
+    learning_rate = 1e-3
+    folder = ModelFolder(
+        "open_clip_config.json",
+        "open_clip_model.safetensors",
+        {"model_cfg": ARCHITECTURE, "preprocess_cfg": {}},
+    )
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def build(self) -> torch.nn.Module:
+        """Return the model with fresh weights drawn from the seed."""
+        torch.manual_seed(self._seed)
+        return build_clip(json.dumps(ARCHITECTURE), quick_gelu=False)
+
+    def examples(self, step: int) -> dict[str, Tensor]:
+        """Make the batch of one step.
+
+        Returns:
+            `views` float16 (V, 3, 144, 144), one caption a view as `tokens` (V, context), and `fits` bool
+            (V, V): whether caption j is true of what view i points at (of anything in it, for raw views).
+        """
+        views, texts, said, looks = [], [], [], []
+        for number in range(step * SCENES_PER_STEP, (step + 1) * SCENES_PER_STEP):
+            random = np.random.RandomState([self._seed, 17, number])
+            scene = make_scene(self._seed, "train", number)
+            drawing = DRAWINGS[random.choice(len(DRAWINGS), p=[share for share, _ in DRAWINGS])][1]
+            things = [[thing.look] for thing in scene.layout.things]
+            if drawing == RAW:
+                things = [[look for looks in things for look in looks]]
+            views.append(_draw(scene, drawing, random)[: len(things)])
+            for looks_of_view in things:
+                text, description = caption(looks_of_view[random.randint(len(looks_of_view))], random)
+                texts.append(text)
+                said.append(description)
+                looks.append(looks_of_view)
+        fits = [[any(d.fits(look) for look in of_view) for d in said] for of_view in looks]
+        return {
+            "views": torch.cat(views).half(),
+            "tokens": TOKENIZER(texts),
+            "fits": torch.tensor(fits),
+        }
+
+    def loss(self, model: Any, batch: dict[str, Tensor], progress: float) -> Tensor:
+        """Contrast views with captions, every true pair counting as a match."""
+        model.visual.patch_dropout = PatchDropout(DROPPED_SHARE) if progress < WHOLE_FROM else Identity()
+        model.logit_scale.data.clamp_(max=MAX_LOGIT_SCALE)
+        views = F.normalize(model.encode_image(batch["views"].float()), dim=-1)
+        texts = F.normalize(model.encode_text(batch["tokens"]), dim=-1)
+        logits = model.logit_scale.exp() * views @ texts.T
+        fits = batch["fits"].float()
+        by_view = -(F.log_softmax(logits, 1) * fits / fits.sum(1, keepdim=True)).sum(1).mean()
+        by_text = -(F.log_softmax(logits, 0) * fits / fits.sum(0, keepdim=True)).sum(0).mean()
+        return (by_view + by_text) / 2
+
+    @torch.inference_mode()
+    def evaluate(self, model: Any, scenes: int = 60) -> dict[str, float]:
+        """Return accuracy by drawing on held-out scenes: expressions of looks, exact boxes and masks."""
+        correct: dict[str, list[bool]] = {name: [] for name in WATCHED}
+        device = next(model.parameters()).device
+        for number in range(scenes):
+            scene = make_scene(self._seed + 1, "train", number)
+            expressions = scene.expressions["scenes+"]
+            if not expressions:
+                continue
+            tokens = TOKENIZER([prompted(PHOTO, e.sentence.text) for e in expressions])
+            texts = F.normalize(model.encode_text(tokens.to(device)), dim=-1)
+            for name, drawing in WATCHED.items():
+                views = _draw(scene, drawing, None).to(device)
+                chosen = (F.normalize(model.encode_image(views), dim=-1) @ texts.T).argmax(0)
+                correct[name] += [int(c) == e.thing for c, e in zip(chosen, expressions, strict=True)]
+        return {f"accuracy {name}": float(np.mean(hits)) for name, hits in correct.items()}
+
+
+def _draw(scene: Scene, drawing: Variant, random: np.random.RandomState | None) -> Tensor:
+    boxes = np.array(scene.boxes_xywh)
+    if random is not None and random.uniform() < JITTERED_SHARE:
+        boxes = _jittered(boxes, random)
+    masks_of = lambda source: scene.masks_NHW  # noqa: E731
+    drawn = ImageViews(Image.fromarray(scene.image_HWC), boxes, masks_of=masks_of)
+    return drawn.views(drawing, IMAGE_PX, CLIP_MEAN, CLIP_STD)
+
+
+def _jittered(boxes_xywh: Boxes, random: np.random.RandomState) -> Boxes:
+    sides = np.tile(boxes_xywh[:, 2:], 2)
+    return boxes_xywh + random.normal(0, JITTER, boxes_xywh.shape) * sides

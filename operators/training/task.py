@@ -1,0 +1,65 @@
+"""What can be trained: a task says how to build a model, make examples, and measure loss and quality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+WEIGHT_DECAY = 0.05
+BETAS = (0.9, 0.98)
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """How a trained model is stored: the names of its two files, and the content of the first."""
+
+    config_name: str
+    weights_name: str
+    config: dict[str, Any]
+
+
+class Task(Protocol):
+    """One model to train.
+
+    Attributes:
+        name: of the model.
+        steps: optimiser steps of a whole training.
+        learning_rate: its peak.
+        folder: how the model is stored.
+    """
+
+    name: str
+    steps: int
+    learning_rate: float
+    folder: ModelFolder
+
+    def build(self) -> torch.nn.Module:
+        """Return the model with fresh weights that depend on the task's seed alone."""
+
+    def examples(self, step: int) -> dict[str, Any]:
+        """Return the batch of a step, which depends on seed and step alone; tensors, or lists of them."""
+
+    def loss(self, model: Any, batch: dict[str, Any], progress: float) -> torch.Tensor:
+        """Return the loss of a batch; `progress` is the share of the training that is done."""
+
+    def evaluate(self, model: Any) -> dict[str, float]:
+        """Return how well a model does on held-out scenes."""
+
+
+def make_optimizer(task: Task, model: torch.nn.Module) -> torch.optim.AdamW:
+    """Return the optimiser; vectors and scalars are not decayed."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    rest = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=task.learning_rate, betas=BETAS)
+
+
+def to_device(batch: Any, device: str) -> Any:
+    """Move the tensors of a batch, also those inside lists."""
+    if isinstance(batch, dict):
+        return {name: to_device(value, device) for name, value in batch.items()}
+    if isinstance(batch, list):
+        return [to_device(value, device) for value in batch]
+    return batch.to(device)
