@@ -108,16 +108,13 @@ class ClipShapes:
         }
 
     def loss(self, model: Any, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Contrast views with captions, every true pair counting as a match."""
+        """Contrast every true pair of view and caption with the pairs that are false of the view, or caption."""
         model.visual.patch_dropout = PatchDropout(DROPPED_SHARE) if progress < WHOLE_FROM else Identity()
         model.logit_scale.data.clamp_(max=MAX_LOGIT_SCALE)
         views = F.normalize(model.encode_image(batch["views"].float()), dim=-1)
         texts = F.normalize(model.encode_text(batch["tokens"]), dim=-1)
-        logits = model.logit_scale.exp() * views @ texts.T
-        fits = batch["fits"].float()
-        by_view = -(F.log_softmax(logits, 1) * fits / fits.sum(1, keepdim=True)).sum(1).mean()
-        by_text = -(F.log_softmax(logits, 0) * fits / fits.sum(0, keepdim=True)).sum(0).mean()
-        return (by_view + by_text) / 2
+        logits, fits = (model.logit_scale.exp() * views @ texts.T).float(), batch["fits"]
+        return (_contrast(logits, fits) + _contrast(logits.T, fits.T)) / 2
 
     @torch.inference_mode()
     def evaluate(self, model: Any, scenes: int = 60) -> dict[str, float]:
@@ -136,6 +133,13 @@ class ClipShapes:
                 chosen = (F.normalize(model.encode_image(views), dim=-1) @ texts.T).argmax(0)
                 correct[name] += [int(c) == e.thing for c, e in zip(chosen, expressions, strict=True)]
         return {f"accuracy {name}": float(np.mean(hits)) for name, hits in correct.items()}
+
+
+def _contrast(logits_NM: Tensor, fits_NM: Tensor) -> Tensor:
+    """Return the mean over true pairs of their cross-entropy against the false pairs of the same row."""
+    false = logits_NM.masked_fill(fits_NM, -torch.inf).logsumexp(1, keepdim=True)
+    entropy = torch.logaddexp(logits_NM, false) - logits_NM
+    return (torch.where(fits_NM, entropy, 0.0).sum(1) / fits_NM.sum(1)).mean()
 
 
 def _draw(scene: Scene, drawing: Variant, random: np.random.RandomState | None) -> Tensor:
