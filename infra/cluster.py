@@ -24,8 +24,12 @@ POLL_EVERY_S = 1.0
 LINE_EVERY_S = 30.0
 
 
-def connect() -> None:
-    """Connect to the cluster of this job or of RAY_ADDRESS (`auto`: this machine's), or start one."""
+def connect(dashboard: bool = False) -> None:
+    """Connect to the cluster of this job or of RAY_ADDRESS (`auto`: this machine's), or start one.
+
+    Args:
+        dashboard: start it with a cluster of our own; Ray Train asks it for the state of its actors.
+    """
     if ray.is_initialized():
         return
     if belongs_to_a_cluster():
@@ -36,7 +40,7 @@ def connect() -> None:
     ray.init(
         # Without this Ray joins whatever cluster was last started on the machine.
         address="local",
-        include_dashboard=False,
+        include_dashboard=dashboard,
         logging_level=logging.WARNING,
         log_to_driver=True,
         runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(paths)}},

@@ -70,7 +70,7 @@ def _train(name: Model, options: TrainOptions) -> Any:
     from infra.training_loop import train_in_worker
     from operators.training import make_task
 
-    connect()
+    connect(dashboard=True)
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     steps = options.steps or make_task(name, options.seed).steps
     reporter = ActorReporter(ray.remote(num_cpus=0)(Counts).remote())
@@ -116,7 +116,7 @@ def _write_folder(name: Model, options: TrainOptions, result: Any) -> None:
     folder = storage.join(storage.absolute(options.out), name)
     weights = storage.join(folder, task.folder.weights_name)
     with written_whole(weights) as temporary:
-        save_file({k: _half(v) for k, v in state["model"].items()}, temporary)
+        save_file({k: _half(v) for k, v in task.exported(state["model"]).items()}, temporary)
     config = json.dumps(task.folder.config, indent=1)
     storage.write_bytes(storage.join(folder, task.folder.config_name), config.encode())
     made_by = f"pipelines/train_shapes.py --seed {options.seed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,30 @@ from torch.nn import Identity
 from operators.catalog import PHOTO, Variant, prompted, variant
 from operators.clip_model import build_clip
 from operators.datasets.scenes.dataset import Scene, make_scene
+from operators.datasets.scenes.layout import COLORS, PATTERNS, SHAPES, Look
 from operators.datasets.scenes.wording import VOCABULARY
 from operators.geometry import Boxes
 from operators.prompts.render import CLIP_MEAN, CLIP_STD
 from operators.training.captions import caption
+from operators.training.first_layer import encode_any_size, settle_first_layer
 from operators.training.task import ModelFolder
 from operators.views import ImageViews
 from operators.word_tokenizer import WordTokenizer
 
 IMAGE_PX = 144
+PATCH_PX = 12
+WIDTH = 128
 CONTEXT_LENGTH = 24
 TOKENIZER = WordTokenizer(VOCABULARY, CONTEXT_LENGTH)
 ARCHITECTURE = {
     "embed_dim": 128,
-    "vision_cfg": {"image_size": IMAGE_PX, "layers": 8, "width": 128, "head_width": 32, "patch_size": 12},
+    "vision_cfg": {
+        "image_size": IMAGE_PX,
+        "layers": 8,
+        "width": WIDTH,
+        "head_width": 32,
+        "patch_size": PATCH_PX,
+    },
     "text_cfg": {
         "context_length": CONTEXT_LENGTH,
         "vocab_size": TOKENIZER.vocab_size,
@@ -39,21 +50,24 @@ ARCHITECTURE = {
         "tokenizer_kwargs": {"words": list(VOCABULARY)},
     },
 }
+# Shapes are learned first, from small crops, where a step is cheap and a thing fills the picture.
+CROP_STEPS, CROP_PX, CROP_SCENES_PER_STEP = 700, 72, 14
 SCENES_PER_STEP = 28
-# Dropping half of the patches halves the cost of a step (FLIP, arXiv:2212.00794); the end is trained whole.
+# Then whole drawings. Dropping half of the patches halves the cost (FLIP, arXiv:2212.00794), but for the end.
 DROPPED_SHARE, WHOLE_FROM = 0.5, 0.85
 RAW = variant("raw")
 # What a training scene is shown as, with its share: surroundings kept, cut off, blurred, or a red ellipse.
 DRAWINGS: tuple[tuple[float, Variant], ...] = (
     (0.16, RAW),
-    (0.26, variant("P")),
+    (0.22, variant("P")),
     (0.20, variant("D4", mask_source="exact")),
     (0.04, variant("C4")),
     (0.04, variant("B4")),
-    (0.20, variant("C1")),
+    (0.24, variant("C1")),
     (0.06, variant("C1", thickness_px=4)),
     (0.04, variant("falip_circle")),
 )
+ATTRIBUTES = {"shape": SHAPES, "color": COLORS, "pattern": PATTERNS}
 JITTERED_SHARE, JITTER = 0.4, 0.05
 WATCHED = {"P": variant("P"), "D4": variant("D4", mask_source="exact"), "C1": variant("C1"), "I": RAW}
 MAX_LOGIT_SCALE = float(np.log(100))
@@ -63,7 +77,7 @@ class ClipShapes:
     """The task: what is learned, from what, and how well it is known (see `operators.training.task`)."""
 
     name = "clip-shapes"
-    steps = 1300
+    steps = 1600
     learning_rate = 1e-3
     folder = ModelFolder(
         "open_clip_config.json",
@@ -75,26 +89,36 @@ class ClipShapes:
         self._seed = seed
 
     def build(self) -> torch.nn.Module:
-        """Return the model with fresh weights drawn from the seed."""
+        """Return the model with fresh weights drawn from the seed, and heads that name attributes."""
         torch.manual_seed(self._seed)
-        return build_clip(json.dumps(ARCHITECTURE), quick_gelu=False)
+        model: Any = build_clip(json.dumps(ARCHITECTURE), quick_gelu=False)
+        settle_first_layer(model.visual, self.examples(0)["views"].float())
+        model.attributes = torch.nn.ModuleList([torch.nn.Linear(WIDTH, len(n)) for n in ATTRIBUTES.values()])
+        return model
+
+    def exported(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the part of a state dict that belongs to the CLIP model."""
+        return {name: value for name, value in state.items() if not name.startswith("attributes.")}
 
     def examples(self, step: int) -> dict[str, Tensor]:
         """Make the batch of one step.
 
         Returns:
-            `views` float16 (V, 3, 144, 144), one caption a view as `tokens` (V, context), and `fits` bool
-            (V, V): whether caption j is true of what view i points at (of anything in it, for raw views).
+            `views` float16 (V, 3, side, side), one caption a view as `tokens` (V, context); `fits` bool
+            (V, V): whether caption j is true of what view i points at (of anything in it, for raw views); and
+            `attributes` int64 (V, 3): shape, colour and pattern, -1 for raw views.
         """
+        crops = step < CROP_STEPS
         views, texts, said, looks = [], [], [], []
-        for number in range(step * SCENES_PER_STEP, (step + 1) * SCENES_PER_STEP):
+        for number in _scene_numbers(step):
             random = np.random.RandomState([self._seed, 17, number])
             scene = make_scene(self._seed, "train", number)
-            drawing = DRAWINGS[random.choice(len(DRAWINGS), p=[share for share, _ in DRAWINGS])][1]
+            chosen = random.choice(len(DRAWINGS), p=[share for share, _ in DRAWINGS])
+            drawing = WATCHED["P"] if crops else DRAWINGS[chosen][1]
             things = [[thing.look] for thing in scene.layout.things]
             if drawing == RAW:
-                things = [[look for looks in things for look in looks]]
-            views.append(_draw(scene, drawing, random)[: len(things)])
+                things = [[look for (look,) in things]]
+            views.append(_draw(scene, drawing, random, CROP_PX if crops else IMAGE_PX)[: len(things)])
             for looks_of_view in things:
                 text, description = caption(looks_of_view[random.randint(len(looks_of_view))], random)
                 texts.append(text)
@@ -105,16 +129,23 @@ class ClipShapes:
             "views": torch.cat(views).half(),
             "tokens": TOKENIZER(texts),
             "fits": torch.tensor(fits),
+            "attributes": torch.tensor([_numbers(of_view) for of_view in looks]),
         }
 
     def loss(self, model: Any, batch: dict[str, Tensor], progress: float) -> Tensor:
-        """Contrast every true pair of view and caption with the pairs that are false of the view, or caption."""
-        model.visual.patch_dropout = PatchDropout(DROPPED_SHARE) if progress < WHOLE_FROM else Identity()
+        """Contrast every true pair of view and caption with the false ones, and name the attributes."""
         model.logit_scale.data.clamp_(max=MAX_LOGIT_SCALE)
-        views = F.normalize(model.encode_image(batch["views"].float()), dim=-1)
+        small = batch["views"].shape[-1] < IMAGE_PX
+        whole = small or progress >= WHOLE_FROM
+        model.visual.patch_dropout = Identity() if whole else PatchDropout(DROPPED_SHARE)
+        features = encode_any_size(model.visual, batch["views"].float())
         texts = F.normalize(model.encode_text(batch["tokens"]), dim=-1)
-        logits, fits = (model.logit_scale.exp() * views @ texts.T).float(), batch["fits"]
-        return (_contrast(logits, fits) + _contrast(logits.T, fits.T)) / 2
+        logits = (model.logit_scale.exp() * F.normalize(features, dim=-1) @ texts.T).float()
+        fits = batch["fits"]
+        loss = (_contrast(logits, fits) + _contrast(logits.T, fits.T)) / 2
+        for head, wanted in zip(model.attributes, batch["attributes"].T, strict=True):
+            loss = loss + F.cross_entropy(head(features).float(), wanted, ignore_index=-1) / 2
+        return loss
 
     @torch.inference_mode()
     def evaluate(self, model: Any, scenes: int = 60) -> dict[str, float]:
@@ -129,10 +160,23 @@ class ClipShapes:
             tokens = TOKENIZER([prompted(PHOTO, e.sentence.text) for e in expressions])
             texts = F.normalize(model.encode_text(tokens.to(device)), dim=-1)
             for name, drawing in WATCHED.items():
-                views = _draw(scene, drawing, None).to(device)
+                views = _draw(scene, drawing, None, IMAGE_PX).to(device)
                 chosen = (F.normalize(model.encode_image(views), dim=-1) @ texts.T).argmax(0)
                 correct[name] += [int(c) == e.thing for c, e in zip(chosen, expressions, strict=True)]
         return {f"accuracy {name}": float(np.mean(hits)) for name, hits in correct.items()}
+
+
+def _scene_numbers(step: int) -> range:
+    """Return the numbers of the scenes of a step; no scene is shown twice."""
+    crops, drawings = min(step, CROP_STEPS), max(step - CROP_STEPS, 0)
+    first = crops * CROP_SCENES_PER_STEP + drawings * SCENES_PER_STEP
+    return range(first, first + (CROP_SCENES_PER_STEP if step < CROP_STEPS else SCENES_PER_STEP))
+
+
+def _numbers(looks: Sequence[Look]) -> list[int]:
+    if len(looks) > 1:
+        return [-1] * len(ATTRIBUTES)
+    return [names.index(getattr(looks[0], name)) for name, names in ATTRIBUTES.items()]
 
 
 def _contrast(logits_NM: Tensor, fits_NM: Tensor) -> Tensor:
@@ -142,13 +186,13 @@ def _contrast(logits_NM: Tensor, fits_NM: Tensor) -> Tensor:
     return (torch.where(fits_NM, entropy, 0.0).sum(1) / fits_NM.sum(1)).mean()
 
 
-def _draw(scene: Scene, drawing: Variant, random: np.random.RandomState | None) -> Tensor:
+def _draw(scene: Scene, drawing: Variant, random: np.random.RandomState | None, size_px: int) -> Tensor:
     boxes = np.array(scene.boxes_xywh)
     if random is not None and random.uniform() < JITTERED_SHARE:
         boxes = _jittered(boxes, random)
     masks_of = lambda source: scene.masks_NHW  # noqa: E731
     drawn = ImageViews(Image.fromarray(scene.image_HWC), boxes, masks_of=masks_of)
-    return drawn.views(drawing, IMAGE_PX, CLIP_MEAN, CLIP_STD)
+    return drawn.views(drawing, size_px, CLIP_MEAN, CLIP_STD)
 
 
 def _jittered(boxes_xywh: Boxes, random: np.random.RandomState) -> Boxes:

@@ -48,6 +48,10 @@ class SamShapes:
         torch.manual_seed(self._seed)
         return build_sam(SHAPE.model_dump_json())
 
+    def exported(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the state dict: all of it belongs to the model."""
+        return state
+
     def examples(self, step: int) -> dict[str, Any]:
         """Make the batch of one step.
 

@@ -38,6 +38,9 @@ class Task(Protocol):
     def build(self) -> torch.nn.Module:
         """Return the model with fresh weights that depend on the task's seed alone."""
 
+    def exported(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Return the part of the state dict of `build` that is stored; the rest only helps the training."""
+
     def examples(self, step: int) -> dict[str, Any]:
         """Return the batch of a step, which depends on seed and step alone; tensors, or lists of them."""
 
