@@ -65,17 +65,22 @@ def gaussian_blur(image_u8: Tensor, sigma_px: float) -> Tensor:
     """
     if image_u8.dtype != torch.uint8 or image_u8.ndim < 3:
         raise ValueError(f"expected uint8 (..., H, W, C), got {image_u8.dtype} {tuple(image_u8.shape)}")
+    return blur_planes(image_u8.movedim(-1, -3), sigma_px).movedim(-3, -1).contiguous()
+
+
+def blur_planes(planes_u8: Tensor, sigma_px: float) -> Tensor:
+    """Do what `gaussian_blur` does for planes of one channel, uint8 (..., H, W)."""
     weights = box_weights(sigma_px)
-    if sigma_px == 0 or image_u8.numel() == 0:
-        return image_u8.clone()
+    if sigma_px == 0 or planes_u8.numel() == 0:
+        return planes_u8.clone()
     # Lines lie last and contiguous: a running sum along any other dimension is many times slower on a CPU.
-    lines = image_u8.movedim(-2, -1).contiguous()
+    lines = planes_u8.contiguous()
     for _ in range(PASSES):
         lines = _box_pass(lines, weights)
-    lines = lines.movedim(-3, -1).contiguous()
+    lines = lines.mT.contiguous()
     for _ in range(PASSES):
         lines = _box_pass(lines, weights)
-    return lines.transpose(-3, -1).contiguous()
+    return lines.mT.contiguous()
 
 
 def _box_pass(lines_u8: Tensor, weights: BoxWeights) -> Tensor:

@@ -1,90 +1,26 @@
-"""Methods, variants and models as frozen values with paper codes and published settings."""
+"""Methods and models as frozen values with paper codes and published settings.
+
+Variants are defined in `operators.variants` and may be imported from here.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from operators.prompts import Parameter, VisualPrompt, find_prompt
+from operators.notation import NotationError, WrittenLayer, WrittenMethod, parse
+from operators.prompts import find_prompt
+from operators.variants import CANVAS_SETTINGS, MaskSource, Value, Variant, layered, variant
 
 PHOTO = "a photo of {}"
 Proposals = Literal["gold", "detections", "sam-grid"]
-CanvasSource = Literal["native", "sam_frame"]
-MaskSource = Literal["none", "box", "exact"]
 
 
 def prompted(template: str, raw: str) -> str:
     """Put a lower-cased expression into a template (rec_scoring spec section 6)."""
     return template.replace("{}", raw.lower())
-
-
-class Value(BaseModel):
-    """Base of everything that enters a fingerprint: frozen, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Variant(Value):
-    """One drawing: a prompt with its parameters and the picture it draws on.
-
-    Attributes:
-        prompt: registered name.
-        parameters: every parameter of the prompt, defaults included, in the prompt's order.
-        canvas_source: `native` for the stored image, `sam_frame` for the image as resized for SAM (the
-            published D rows; visual_prompts spec section 3).
-        mask_source: `box` for SAM prompted with the region's box, `exact` for the dataset's own masks.
-        canvas_px: short side of the canvas; 0 for native-space prompts, which have none.
-    """
-
-    prompt: str
-    parameters: tuple[tuple[str, Parameter], ...] = ()
-    canvas_source: CanvasSource = "native"
-    mask_source: MaskSource = "none"
-    canvas_px: int = 0
-
-    @property
-    def definition(self) -> VisualPrompt:
-        """Return the registered prompt."""
-        return find_prompt(self.prompt)
-
-    @property
-    def code(self) -> str:
-        """Return the paper code, or the name where there is none."""
-        return self.definition.code or self.prompt
-
-
-def variant(
-    prompt: str, *, mask_source: MaskSource = "box", canvas_px: int = 384, **parameters: Parameter
-) -> Variant:
-    """Make a variant with the published settings of its prompt.
-
-    Args:
-        prompt: registered name or paper code.
-        mask_source: where masks come from; ignored by prompts that look at no mask.
-        canvas_px: short side of the canvas in pixels; ignored by native-space prompts.
-        **parameters: parameters that differ from the prompt's defaults.
-
-    Raises:
-        ValueError: for an unknown prompt or parameter, naming the nearest.
-    """
-    definition = find_prompt(prompt)
-    for name in parameters:
-        if name not in definition.parameters:
-            known = ", ".join(definition.parameters) or "none"
-            raise ValueError(f"visual prompt {definition.name!r} has no parameter {name!r}; it has: {known}")
-    masks = mask_source if definition.region == "mask" else "none"
-    if definition.region == "mask" and masks == "none":
-        raise ValueError(f"visual prompt {definition.name!r} draws with masks; choose box or exact masks")
-    return Variant(
-        prompt=definition.name,
-        parameters=tuple({**definition.parameters, **parameters}.items()),
-        canvas_source="sam_frame" if masks == "box" else "native",
-        mask_source=masks,
-        canvas_px=canvas_px if definition.space == "canvas" else 0,
-    )
 
 
 class Subtraction(Value):
@@ -136,23 +72,61 @@ class Method(Value):
         return self.model_copy(update={"subtraction": self.subtraction.model_copy(update={"seed": seed})})
 
 
+# What may follow the drawings, and the fields of the method that it sets.
+POST_PROCESSING: dict[str, dict[str, Any]] = {"S": {"subtraction": Subtraction()}}
+
+
 def baseline(notation: str, mask_source: MaskSource = "box") -> Method:
-    """Make an ensemble of drawings written in paper notation (`P`, `P|D4`, `D1|D3|D4,S`).
+    """Make a method from its notation (`P`, `P|D4`, `D1|D3|D4,S`, `D4(sigma_px=50)+D1|P`).
 
     Raises:
-        ValueError: for an unknown drawing or post-processing, naming position and nearest names.
+        ValueError: for what the grammar of `operators.notation` does not allow, an unknown drawing, parameter
+            or post-processing, or an impossible value; it names the column and the nearest names.
     """
-    drawings, _, post_processing = notation.replace(" ", "").partition(",")
-    if post_processing not in ("", "S"):
-        raise ValueError(f"method {notation!r}: unknown post-processing {post_processing!r}; known: S")
-    variants = []
-    for position, code in enumerate(drawings.split("|"), start=1):
-        try:
-            variants.append(variant(code, mask_source=mask_source))
-        except ValueError as problem:
-            raise ValueError(f"method {notation!r}, drawing {position}: {problem}") from problem
-    subtraction = Subtraction() if post_processing else None
-    return Method(name=notation.replace(" ", ""), variants=tuple(variants), subtraction=subtraction)
+    written = parse(notation)
+    variants = tuple(_drawing(written, layers, mask_source) for layers in written.drawings)
+    post = written.post
+    if post is not None and post.text not in POST_PROCESSING:
+        known = ", ".join(POST_PROCESSING)
+        raise written.error(post, f"unknown post-processing {post.text!r}; known: {known}")
+    settings = POST_PROCESSING[post.text] if post else {}
+    return Method(name=notation.replace(" ", ""), variants=variants, **settings)
+
+
+def _drawing(written: WrittenMethod, layers: tuple[WrittenLayer, ...], mask_source: MaskSource) -> Variant:
+    """Settings of the canvas may stand at any layer and hold for all of them."""
+    canvas: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.arguments:
+            if name.text in CANVAS_SETTINGS and canvas.setdefault(name.text, value.text) != value.text:
+                raise written.error(name, f"{name.text} was {canvas[name.text]} for another layer")
+    try:
+        variants = [_layer(written, layer, mask_source, canvas) for layer in layers]
+        return layered(variants)
+    except NotationError:
+        raise
+    except ValueError as problem:
+        raise written.error(layers[0].name, str(problem)) from problem
+
+
+def _layer(
+    written: WrittenMethod, layer: WrittenLayer, mask_source: MaskSource, canvas: dict[str, Any]
+) -> Variant:
+    given: dict[str, Any] = {}
+    word = layer.name
+    try:
+        prompt = find_prompt(word.text)
+        for word, value in layer.arguments:
+            if word.text in given:
+                raise ValueError(f"parameter {word.text!r} is given twice")
+            if word.text in CANVAS_SETTINGS and prompt.space == "native":
+                raise ValueError(f"visual prompt {prompt.name!r} draws in native space and has no canvas")
+            given[word.text] = value.text
+            # With one argument more each time, so that a complaint is about the column of `word`.
+            variant(prompt.name, mask_source=mask_source, **given)
+        return variant(prompt.name, mask_source=mask_source, **{**canvas, **given})
+    except ValueError as problem:
+        raise written.error(word, str(problem)) from problem
 
 
 # Identical scores: the first candidate wins. FALIP Table 6, "No mask".
@@ -191,6 +165,12 @@ class Weights(Value):
     tag: str = ""
 
 
+def known_words(architecture: str) -> tuple[str, ...]:
+    """Return the words of a `model_cfg` (JSON) whose vocabulary was cut down to them; none for all others."""
+    config = json.loads(architecture) if architecture.startswith("{") else {}
+    return tuple(config.get("text_cfg", {}).get("tokenizer_kwargs", {}).get("words", ()))
+
+
 class Encoder(Value):
     """A CLIP model of open_clip with its weights.
 
@@ -209,6 +189,11 @@ class Encoder(Value):
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return the words that a model with a cut vocabulary knows; none for all others."""
+        return known_words(self.architecture)
 
 
 class Segmenter(Value):

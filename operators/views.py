@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -14,8 +15,12 @@ from operators.catalog import MaskSource, Variant
 from operators.geometry import Boxes, xywh_to_xyxy
 from operators.images import to_array
 from operators.masks import BoolMasks
+from operators.prompts import Fit
 from operators.prompts.canvas import Canvas
-from operators.prompts.render import canvas_to_input, native_to_input, render_canvas
+from operators.prompts.photo import Photo
+from operators.prompts.render import Pictures, canvas_to_input, native_to_input, render
+from operators.prompts.sheet import Sheet
+from operators.resize import interleaved
 from operators.sam_frame import boxes_to_frame, to_frame
 
 FindMasks = Callable[[MaskSource], BoolMasks]
@@ -46,27 +51,52 @@ class ImageViews:
         self._masks_of = masks_of
         self._frame_px = frame_px
         self._device = device
+        self._photo = cache(self._make_photo)
         self._canvas = cache(self._make_canvas)
         self._drawn = cache(self._draw)
 
-    def views(
-        self, variant: Variant, size_px: int, mean: tuple[float, ...], std: tuple[float, ...]
-    ) -> Tensor:
+    def views(self, variant: Variant, size_px: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
         """Return the model input of every region, float32 (N, 3, size_px, size_px) on the device."""
         if len(self._boxes_xywh) == 0:
             return torch.zeros(0, 3, size_px, size_px, device=self._device)
-        if variant.definition.space == "native":
-            pictures = variant.definition.draw(self._image, self._boxes_xywh, **dict(variant.parameters))
-            return native_to_input(pictures, size_px, device=self._device, mean=mean, std=std)
+        drawn, sheet = self._drawn(variant), self._sheet(variant)
+        if not isinstance(sheet, Canvas):
+            return native_to_input(drawn, size_px, mean=mean, std=std)
         return canvas_to_input(
-            self._drawn(variant), canvas_px=variant.canvas_px, size_px=size_px, mean=mean, std=std
+            drawn,
+            canvas_px=variant.canvas_px,
+            fit=variant.fit,
+            size_px=size_px,
+            boxes_xyxy=sheet.boxes_xyxy,
+            mean=mean,
+            std=std,
         )
 
-    def _draw(self, variant: Variant) -> Tensor:
-        canvas = self._canvas(variant.canvas_source, variant.mask_source, variant.canvas_px)
-        return render_canvas(variant.definition, canvas, **dict(variant.parameters))
+    def pictures(self, variant: Variant) -> list[NDArray[np.uint8]]:
+        """Return what is drawn for every region, before normalising and fitting: uint8 RGB (h, w, 3) each."""
+        return [interleaved(picture.cpu()) for picture in self._drawn(variant)]
 
-    def _make_canvas(self, canvas_source: str, mask_source: MaskSource, canvas_px: int) -> Canvas:
+    def _draw(self, variant: Variant) -> Pictures:
+        sheet = self._sheet(variant)
+        *below, (last, parameters_of_last) = variant.layers
+        for prompt, parameters in below:
+            drawn = render(prompt, sheet, **parameters)
+            assert isinstance(drawn, Tensor), "a variant draws on pictures that differ in size"
+            sheet = sheet.painted(drawn)
+        return render(last, sheet, **parameters_of_last)
+
+    def _sheet(self, variant: Variant) -> Sheet:
+        if variant.definition.space == "native":
+            return self._photo()
+        settings = variant.canvas_px, variant.fit, variant.crop_pct
+        return self._canvas(variant.canvas_source, variant.mask_source, *settings)
+
+    def _make_photo(self) -> Photo:
+        return Photo(torch.from_numpy(to_array(self._image)).to(self._device), self._boxes_xywh)
+
+    def _make_canvas(
+        self, canvas_source: str, mask_source: MaskSource, canvas_px: int, fit: Fit, crop_pct: float
+    ) -> Canvas:
         pixels, boxes_xyxy = to_array(self._image), xywh_to_xyxy(self._boxes_xywh)
         if canvas_source == "sam_frame":
             boxes = boxes_to_frame(boxes_xyxy, (self._image.height, self._image.width), self._frame_px)
@@ -78,4 +108,4 @@ class ImageViews:
             assert self._masks_of is not None, "a variant that draws with masks was given none"
             masks = torch.from_numpy(self._masks_of(mask_source))
         start = torch.from_numpy(pixels).to(self._device)
-        return Canvas(start, boxes, masks, canvas_px=canvas_px)
+        return Canvas(start, boxes, masks, canvas_px=canvas_px, fit=fit, crop_pct=crop_pct)

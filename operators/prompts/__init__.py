@@ -23,6 +23,10 @@ from typing import Any, Literal
 Space = Literal["native", "canvas"]
 Region = Literal["none", "box", "mask"]
 Parameter = str | int | float | bool
+Fit = Literal["resize", "padding", "center_crop", "bias_crop"]
+GrayWeights = Literal["swapped", "rec601"]
+# Modules of this folder that hold no prompt; some import torch.
+MACHINERY = ("canvas", "parameters", "photo", "render", "sheet", "text_color")
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,14 @@ class VisualPrompt:
     Attributes:
         name: identifier used in configurations and artifact names.
         code: the paper's code (P, C1, D4 ...), empty if the prompt has none.
-        space: `native` prompts get the Pillow image and the boxes N x 4 (xywh, float64) and return N Pillow
-            images of any size; `canvas` prompts get an `operators.prompts.canvas.Canvas` and return a uint8
-            tensor (N, H, W, 3).
+        space: `native` prompts get an `operators.prompts.photo.Photo`, the image as it is stored; `canvas`
+            prompts an `operators.prompts.canvas.Canvas`, the image resized as FGVP does.
         region: what the prompt looks at besides the image.
         version: raise it when the pixels change.
-        draw: the function itself.
+        draw: the function itself. It returns one picture a region in the size of what it got, uint8
+            (N, h, w, 3); if `crops` is set, a list of N pictures (h, w, 3) of any size.
         parameters: its keyword-only parameters with their defaults.
+        crops: whether pictures differ in size, so that nothing can be drawn on them afterwards.
     """
 
     name: str
@@ -48,13 +53,14 @@ class VisualPrompt:
     version: int
     draw: Callable[..., Any]
     parameters: dict[str, Parameter]
+    crops: bool = False
 
 
 _registered: dict[str, VisualPrompt] = {}
 
 
 def visual_prompt(
-    name: str, *, code: str = "", space: Space, region: Region, version: int = 1
+    name: str, *, code: str = "", space: Space, region: Region, version: int = 1, crops: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as a visual prompt.
 
@@ -72,7 +78,7 @@ def visual_prompt(
         for other in _registered.values():
             if other.name == name or (code and other.code == code):
                 raise ValueError(f"visual prompt {name!r} ({code}): {other.name!r} ({other.code}) is taken")
-        _registered[name] = VisualPrompt(name, code, space, region, version, draw, parameters)
+        _registered[name] = VisualPrompt(name, code, space, region, version, draw, parameters, crops)
         return draw
 
     return register
@@ -81,7 +87,7 @@ def visual_prompt(
 @cache
 def _load_all() -> None:
     for module in pkgutil.iter_modules(__path__):
-        if module.name not in ("canvas", "render"):
+        if module.name not in MACHINERY:
             importlib.import_module(f"{__name__}.{module.name}")
     for entry_point in entry_points(group="visual_prompt_bench.prompts"):
         entry_point.load()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from operators.prompts import visual_prompt
+from operators.prompts import GrayWeights, visual_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from operators.prompts.canvas import Canvas, GrayWeights
+    from operators.prompts.canvas import Canvas
 
 
 @visual_prompt("box", code="B1", space="canvas", region="box")

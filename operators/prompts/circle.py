@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFilter
-
-from operators.geometry import Boxes
-from operators.prompts import visual_prompt
-from operators.prompts.colors import PALETTE
-from operators.prompts.crop import clamped_corners
+from operators.prompts import GrayWeights, visual_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from operators.prompts.canvas import Canvas, GrayWeights
+    from operators.prompts.canvas import Canvas
+    from operators.prompts.photo import Photo
 
 FALIP_SIDE_PER_LINE = 200
 # Grey level of "red", which the reference names as the outline of its one-channel mask.
@@ -52,55 +48,28 @@ def blur_circle_mask(canvas: Canvas, *, sigma_px: float = 100.0, contour_scale: 
 
 
 @visual_prompt("falip_circle", space="native", region="box")
-def falip_circle(image: Image.Image, boxes_xywh: Boxes, *, enlarge_px: float = 0.0) -> list[Image.Image]:
+def falip_circle(photo: Photo, *, enlarge_px: float = 0.0) -> Tensor:
     """Outline the ellipse in each box in red, as FALIP draws RedCircle (visual_prompts spec section 9).
 
     The line is 1/200 of the long side of the image wide; below 200 pixels nothing is drawn, as published.
-
-    Args:
-        image: RGB, size (W, H).
-        boxes_xywh: N x 4, pixels of `image`.
-        enlarge_px: growth of the boxes on each side, clamped to the image.
-
-    Returns:
-        N RGB images of size (W, H).
     """
-    return [_outlined(image, ellipse) for ellipse in _ellipses(image, boxes_xywh, enlarge_px)]
+    return photo.stroke(photo.ellipse_lines(enlarge_px, max(photo.size_px) // FALIP_SIDE_PER_LINE), "red")
+
+
+@visual_prompt("falip_blur", space="native", region="box")
+def falip_blur(photo: Photo, *, enlarge_px: float = 0.0, sigma_px: float = 100.0) -> Tensor:
+    """Blur the outside of the ellipse in each box: "Blur" of FALIP's classification (Tables 2, 13, 14).
+
+    As published, the ellipse has a rim one pixel wide where sharp and blurred picture are blended. `sigma_px`
+    is in pixels of the image.
+    """
+    blurred = photo.blurred(sigma_px)
+    inside, rims = photo.rimmed_ellipses(enlarge_px, FALIP_RIM_LEVEL)
+    return photo.keep(inside, photo.mixed(rims, blurred, FALIP_RIM_LEVEL))
 
 
 @visual_prompt("falip_circle_blur", space="native", region="box")
-def falip_circle_blur(
-    image: Image.Image, boxes_xywh: Boxes, *, enlarge_px: float = 0.0, sigma_px: float = 100.0
-) -> list[Image.Image]:
-    """Blur the outside of the ellipse in each box and outline it in red (visual_prompts spec section 9).
-
-    As published, the ellipse has a rim one pixel wide where sharp and blurred picture are blended.
-
-    Args:
-        image: RGB, size (W, H).
-        boxes_xywh: N x 4, pixels of `image`.
-        enlarge_px: growth of the boxes on each side, clamped to the image.
-        sigma_px: strength of the blur, pixels of `image`.
-
-    Returns:
-        N RGB images of size (W, H).
-    """
-    blurred = image.filter(ImageFilter.GaussianBlur(sigma_px))
-    pictures = []
-    for ellipse in _ellipses(image, boxes_xywh, enlarge_px):
-        inside = Image.new("L", image.size)
-        ImageDraw.Draw(inside).ellipse(ellipse, fill=255, outline=FALIP_RIM_LEVEL)
-        pictures.append(_outlined(Image.composite(image, blurred, inside), ellipse))
-    return pictures
-
-
-def _ellipses(image: Image.Image, boxes_xywh: Boxes, enlarge_px: float) -> list[tuple[int, int, int, int]]:
-    corners = clamped_corners(boxes_xywh, enlarge_px, image.width, image.height)
-    return [(int(x1), int(y1), int(x2), int(y2)) for x1, y1, x2, y2 in corners]
-
-
-def _outlined(picture: Image.Image, ellipse: tuple[int, int, int, int]) -> Image.Image:
-    picture, width_px = picture.copy(), max(picture.size) // FALIP_SIDE_PER_LINE
-    if width_px > 0:
-        ImageDraw.Draw(picture).ellipse(ellipse, outline=PALETTE["red"], width=width_px)
-    return picture
+def falip_circle_blur(photo: Photo, *, enlarge_px: float = 0.0, sigma_px: float = 100.0) -> Tensor:
+    """Blur the outside of the ellipse in each box and outline it in red (visual_prompts spec section 9)."""
+    blurred = falip_blur(photo, enlarge_px=enlarge_px, sigma_px=sigma_px)
+    return falip_circle(photo.painted(blurred), enlarge_px=enlarge_px)

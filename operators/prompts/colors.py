@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 Color = tuple[int, int, int]
 
 PALETTE: dict[str, Color] = {
@@ -18,6 +20,9 @@ PALETTE: dict[str, Color] = {
 }
 
 
+RANDOM = "random"
+
+
 def parse_color(text: str) -> Color:
     """Return the RGB triple of a palette name or of "r,g,b" with values 0..255.
 
@@ -32,4 +37,31 @@ def parse_color(text: str) -> Color:
     if len(parts) == 3 and all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
         red, green, blue = (int(part) for part in parts)
         return red, green, blue
-    raise ValueError(f'unknown color {text!r}; use "r,g,b" or one of {", ".join(PALETTE)}')
+    known = f'"r,g,b", "{RANDOM}", "{RANDOM}:seed" or one of {", ".join(PALETTE)}'
+    raise ValueError(f"unknown color {text!r}; use {known}")
+
+
+def random_seed(text: str) -> int | None:
+    """Return the seed of "random" (0) or "random:7", None for every other colour."""
+    mode, _, seed = text.partition(":")
+    is_number = seed.isascii() and seed.isdigit()
+    return int(seed or 0) if mode == RANDOM and (text == RANDOM or is_number) else None
+
+
+def random_color(seed: int, key: str) -> Color:
+    """Return the colour of a region in mode `random`: three bytes of a hash, the same on every machine.
+
+    Source: visual_prompts spec section 12; an extension, in no published row.
+
+    Args:
+        seed: chosen by the user.
+        key: what identifies picture and region.
+    """
+    red, green, blue = hashlib.sha256(f"{seed} {key}".encode()).digest()[:3]
+    return red, green, blue
+
+
+def check_color(text: str) -> None:
+    """Raise ValueError if `text` is no colour in any mode."""
+    if random_seed(text) is None:
+        parse_color(text)

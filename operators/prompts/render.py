@@ -12,35 +12,46 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
-from operators.prompts import Parameter, VisualPrompt
-from operators.prompts.canvas import Canvas, Fit
+from operators.prompts import Fit, Parameter, Space, VisualPrompt
+from operators.prompts.canvas import Canvas
+from operators.prompts.photo import Photo
+from operators.prompts.sheet import Sheet
+from operators.resize import pillow_resize
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+SHEETS: dict[Space, type[Sheet]] = {"native": Photo, "canvas": Canvas}
+
+# One picture a region, uint8 (N, h, w, 3), or N pictures (h, w, 3) that differ in size.
+Pictures = Tensor | list[Tensor]
 
 
-def render_canvas(prompt: VisualPrompt, canvas: Canvas, **parameters: Parameter) -> Tensor:
-    """Draw a canvas prompt once per region.
+def render(prompt: VisualPrompt, sheet: Sheet, **parameters: Parameter) -> Pictures:
+    """Draw a prompt once per region.
 
     Returns:
-        uint8 (N, h, w, 3) on the device of the canvas.
+        uint8 (N, h, w, 3), or for a prompt that crops N pictures (h, w, 3), on the device of the sheet.
 
     Raises:
-        ValueError: if the prompt does not draw on a canvas, or returns something else than N such pictures.
+        ValueError: if the prompt does not draw on such a sheet, or returns something else than such pictures.
     """
-    if prompt.space != "canvas":
-        raise ValueError(f"visual prompt {prompt.name!r} draws in {prompt.space} space, not on a canvas")
-    views: Tensor = prompt.draw(canvas, **parameters)
-    if views.dtype != torch.uint8 or tuple(views.shape) != (len(canvas), *canvas.size_px, 3):
-        raise ValueError(f"visual prompt {prompt.name!r} returned {views.dtype} {tuple(views.shape)}")
-    return views
+    if not isinstance(sheet, SHEETS[prompt.space]):
+        raise ValueError(f"visual prompt {prompt.name!r} draws in {prompt.space} space, not on {sheet!r}")
+    drawn: Pictures = prompt.draw(sheet, **parameters)
+    if prompt.crops:
+        fits = len(drawn) == len(sheet) and all(p.ndim == 3 and p.shape[2] == 3 for p in drawn)
+    else:
+        fits = isinstance(drawn, Tensor) and drawn.shape == (len(sheet), *sheet.size_px, 3)
+    if not fits or any(picture.dtype != torch.uint8 for picture in drawn):
+        shapes = tuple(drawn.shape) if isinstance(drawn, Tensor) else [tuple(p.shape) for p in drawn]
+        raise ValueError(f"visual prompt {prompt.name!r} returned {shapes} for {len(sheet)} regions")
+    return drawn
 
 
 def canvas_to_input(
-    views_u8: Tensor,
+    views_u8: Pictures,
     *,
     canvas_px: int = 384,
     fit: Fit = "resize",
@@ -51,8 +62,11 @@ def canvas_to_input(
 ) -> Tensor:
     """Normalise rendered canvases and fit them to the encoder, both times without antialiasing.
 
+    As published, crops are squashed for `resize`; for any other `fit` their top left square is taken, with
+    zeros where there is none.
+
     Args:
-        views_u8: uint8 (N, h, w, 3).
+        views_u8: uint8 (N, h, w, 3), or N pictures (h, w, 3) of any size.
         canvas_px: side of the intermediate square.
         fit: `resize` (published) squashes the canvas, `padding` adds zeros right and below, `center_crop` and
             `bias_crop` cut a square from the middle or around each box.
@@ -67,38 +81,44 @@ def canvas_to_input(
     Raises:
         ValueError: if `fit` is unknown, boxes are missing, or the canvas does not suit `fit`.
     """
-    scale = 255 * views_u8.new_tensor([mean, std], dtype=torch.float32)
-    pixels = ((views_u8.float() - scale[0]) / scale[1]).permute(0, 3, 1, 2)
-    return _squash(_fit(pixels, canvas_px, fit, boxes_xyxy), size_px).contiguous()
+    if isinstance(views_u8, Tensor):
+        fitted = _fit(_normalised(views_u8, mean, std), canvas_px, fit, boxes_xyxy)
+        return _squash(fitted, size_px).contiguous()
+    fit_one = _squash if fit == "resize" else _top_left
+    crops = [fit_one(_normalised(view[None], mean, std), canvas_px) for view in views_u8]
+    return _squash(torch.cat(crops) if crops else torch.zeros(0, 3, canvas_px, canvas_px), size_px)
 
 
 def native_to_input(
-    pictures: Sequence[Image.Image],
+    pictures: Pictures,
     size_px: int = 224,
     *,
-    device: torch.device | str = "cpu",
     mean: Sequence[float] = CLIP_MEAN,
     std: Sequence[float] = CLIP_STD,
 ) -> Tensor:
     """Squash pictures to the encoder's square with Pillow's bicubic filter and normalise them.
 
     Args:
-        pictures: N RGB images of any size.
+        pictures: uint8 (N, h, w, 3), or N pictures (h, w, 3) of any size.
         size_px: side r of the encoder's input.
-        device: where the arithmetic after the resizing happens and the result lies.
         mean: per channel, of values in 0..1.
         std: per channel, of values in 0..1.
 
     Returns:
-        float32 (N, 3, r, r).
+        float32 (N, 3, r, r) on the same device.
     """
-    squashed = [
-        np.asarray(picture.resize((size_px, size_px), Image.Resampling.BICUBIC)) for picture in pictures
-    ]
-    views_u8 = np.stack(squashed) if squashed else np.zeros((0, size_px, size_px, 3), dtype=np.uint8)
-    levels = torch.from_numpy(views_u8).to(device).permute(0, 3, 1, 2).float() / 255
+    if not isinstance(pictures, Tensor):
+        inputs = [native_to_input(picture[None], size_px, mean=mean, std=std) for picture in pictures]
+        return torch.cat(inputs) if inputs else torch.zeros(0, 3, size_px, size_px)
+    squashed = pillow_resize(pictures, (size_px, size_px), "bicubic")
+    levels = squashed.permute(0, 3, 1, 2).float() / 255
     center, spread = levels.new_tensor([mean, std])[:, :, None, None]
     return ((levels - center) / spread).contiguous()
+
+
+def _normalised(views_u8: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    center, spread = 255 * views_u8.new_tensor([mean, std], dtype=torch.float32)[:, :, None, None]
+    return views_u8.permute(0, 3, 1, 2).float().sub_(center).div_(spread)
 
 
 def _squash(pixels: Tensor, side_px: int) -> Tensor:
@@ -109,6 +129,12 @@ def _squash(pixels: Tensor, side_px: int) -> Tensor:
     return F.interpolate(pixels, (side_px, side_px), mode="bilinear", align_corners=False)
 
 
+def _top_left(pixels: Tensor, side_px: int) -> Tensor:
+    """Add zeros right and below, or cut there what is too much."""
+    height, width = pixels.shape[2:]
+    return F.pad(pixels, (0, side_px - width, 0, side_px - height))
+
+
 def _fit(pixels: Tensor, side_px: int, fit: Fit, boxes_xyxy: NDArray[np.float32] | None) -> Tensor:
     height, width = pixels.shape[2:]
     if fit == "resize":
@@ -116,7 +142,7 @@ def _fit(pixels: Tensor, side_px: int, fit: Fit, boxes_xyxy: NDArray[np.float32]
     if fit == "padding":
         if max(height, width) > side_px:
             raise ValueError(f"a canvas of {height} x {width} cannot be padded to {side_px}")
-        return F.pad(pixels, (0, side_px - width, 0, side_px - height))
+        return _top_left(pixels, side_px)
     if min(height, width) < side_px:
         raise ValueError(f"no square of {side_px} can be cut from a canvas of {height} x {width}")
     if fit == "center_crop":

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from operators.prompts import find_prompt
 from operators.prompts.canvas import Canvas
 from operators.prompts.colors import PALETTE, parse_color
-from operators.prompts.render import render_canvas
+from operators.prompts.render import render
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -104,7 +104,7 @@ def test_empty_and_full_masks(prompt, empty, full):
         canvas = canvas_of(picture, (5, 5, 20, 20), np.full((60, 80), filled))
         pictures = {"sharp": canvas.sharp, "gray": canvas.gray(), "blurred": canvas.blurred(100.0)}
         if expected is not None:
-            assert torch.equal(render_canvas(find_prompt(prompt), canvas)[0], pictures[expected])
+            assert torch.equal(render(find_prompt(prompt), canvas)[0], pictures[expected])
 
 
 def test_contour_outlines_holes_too():
@@ -126,7 +126,7 @@ def test_scaled_region_grows_about_its_centroid():
 
 def test_mask_prompts_refuse_a_canvas_without_masks():
     with pytest.raises(ValueError, match="needs masks"):
-        render_canvas(find_prompt("D4"), canvas_of(noise(20, 20), (1, 1, 9, 9)))
+        render(find_prompt("D4"), canvas_of(noise(20, 20), (1, 1, 9, 9)))
 
 
 @pytest.mark.parametrize("thickness_px", [0, -1])

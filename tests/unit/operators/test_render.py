@@ -10,7 +10,8 @@ from PIL import Image
 
 from operators.prompts import VisualPrompt, find_prompt
 from operators.prompts.canvas import Canvas
-from operators.prompts.render import canvas_to_input, native_to_input, render_canvas
+from operators.prompts.photo import Photo
+from operators.prompts.render import canvas_to_input, native_to_input, render
 
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -36,7 +37,7 @@ def test_clip_normalisation():
     tensors = canvas_to_input(torch.full((1, 8, 8, 3), 255, dtype=torch.uint8), canvas_px=8, size_px=8)
     expected = torch.tensor([(1 - 0.48145466) / 0.26862954, (1 - 0.4578275) / 0.26130258, 2.145897])
     torch.testing.assert_close(tensors[0, :, 3, 3], expected, rtol=0, atol=1e-5)
-    white = Image.new("RGB", (5, 9), "white")
+    white = torch.full((9, 5, 3), 255, dtype=torch.uint8)
     torch.testing.assert_close(native_to_input([white], 8), tensors, rtol=0, atol=1e-5)
 
 
@@ -72,21 +73,27 @@ def test_too_small_canvas_is_refused():
 
 
 def test_native_pictures_are_squashed_by_pillow():
-    pictures = [Image.fromarray(noise(40, 31, 3).numpy()), Image.fromarray(noise(9, 70, 3).numpy())]
+    pictures = [noise(40, 31, 3), noise(9, 70, 3)]
     tensors = native_to_input(pictures, 20, **PLAIN)
     for picture, tensor in zip(pictures, levels(tensors), strict=True):
-        assert np.array_equal(tensor, picture.resize((20, 20), Image.Resampling.BICUBIC))
+        squashed = Image.fromarray(picture.numpy()).resize((20, 20), Image.Resampling.BICUBIC)
+        assert np.array_equal(tensor, squashed)
 
 
 def test_no_picture_gives_an_empty_batch():
     assert native_to_input([], 20).shape == (0, 3, 20, 20)
+    assert canvas_to_input([], canvas_px=16, size_px=20).shape == (0, 3, 20, 20)
     assert canvas_to_input(noise(0, 16, 30, 3), canvas_px=16, size_px=20).shape == (0, 3, 20, 20)
 
 
-def test_render_refuses_what_is_not_a_canvas_prompt():
-    canvas = Canvas(noise(20, 20, 3), np.array([[1, 1, 5, 5]], np.float32), canvas_px=20)
+def test_render_refuses_another_space_and_other_pictures():
+    boxes = np.array([[1, 1, 5, 5]], np.float32)
+    canvas = Canvas(noise(20, 20, 3), boxes, canvas_px=20)
     with pytest.raises(ValueError, match="native space"):
-        render_canvas(find_prompt("crop"), canvas)
-    broken = VisualPrompt("broken", "", "canvas", "box", 1, lambda canvas: canvas.sharp, {})
-    with pytest.raises(ValueError, match="broken"):
-        render_canvas(broken, canvas)
+        render(find_prompt("crop"), canvas)
+    with pytest.raises(ValueError, match="canvas space"):
+        render(find_prompt("box"), Photo(noise(20, 20, 3), boxes))
+    for crops, drawn in ((False, canvas.sharp), (True, [canvas.sharp.float()]), (True, [])):
+        broken = VisualPrompt("broken", "", "canvas", "box", 1, lambda canvas, drawn=drawn: drawn, {}, crops)
+        with pytest.raises(ValueError, match="broken"):
+            render(broken, canvas)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from operators.resize import (
     canvas_size_px,
+    interleaved,
     pillow_resize,
+    planar,
     resize_masks,
     resize_with_matrices,
     resize_with_pillow,
@@ -97,6 +100,28 @@ def test_bool_masks_grow_to_every_pixel_with_weight():
     expected = torch.zeros(2, 8, 8, dtype=torch.bool)
     expected[0, 1:5, 1:5] = True
     assert torch.equal(resized, expected)
+
+
+def test_bool_masks_are_those_of_the_published_interpolation():
+    random = np.random.default_rng(0)
+    fixed = [(1024, 683, 576, 384), (480, 640, 384, 512), (3, 5, 577, 691), (9, 9, 171, 203), (1, 1, 90, 64)]
+    for old_h, old_w, new_h, new_w in [*fixed, *random.integers((1, 1, 65, 64), 300, (100, 4)).tolist()]:
+        masks = torch.from_numpy(random.random((2, old_h, old_w)) < 0.1)
+        published = F.interpolate(
+            masks[:, None].float(), (new_h, new_w), mode="bilinear", align_corners=False
+        )
+        resized = resize_masks(masks, (new_h, new_w))
+        assert torch.equal(resized, published[:, 0] > 0), (old_h, old_w, new_h, new_w)
+
+
+def test_layouts_hold_the_same_picture():
+    pictures = noise(2, 5, 7, 3)
+    by_planes = planar(pictures)
+    assert torch.equal(by_planes, pictures)
+    assert by_planes.movedim(-1, -3).is_contiguous()
+    for picture in (by_planes[0], pictures[0], by_planes[0, 1:3, 2:6]):
+        assert interleaved(picture).flags.c_contiguous
+        assert np.array_equal(interleaved(picture), picture.numpy())
 
 
 def test_logits_are_cut_at_their_zero_crossing():

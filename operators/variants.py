@@ -1,0 +1,192 @@
+"""Variants: what is drawn, with every parameter, as a frozen value that enters fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from operators.prompts import Fit, Parameter, VisualPrompt, find_prompt
+from operators.prompts.parameters import nearest, typed
+
+CanvasSource = Literal["native", "sam_frame"]
+MaskSource = Literal["none", "box", "exact"]
+Parameters = tuple[tuple[str, Parameter], ...]
+
+# Settings of the canvas, written like parameters. All layers of a drawing share them.
+CANVAS_SETTINGS: dict[str, Parameter] = {"canvas_px": 384, "fit": "resize", "crop_pct": 1.0}
+
+
+class Value(BaseModel):
+    """Base of everything that enters a fingerprint: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Layer(Value):
+    """A prompt drawn on top of others, with every parameter.
+
+    Attributes:
+        version: of the prompt, since what is drawn changes with it.
+    """
+
+    prompt: str
+    version: int
+    parameters: Parameters = ()
+
+
+class Variant(Value):
+    """One drawing: a prompt with its parameters, the picture it draws on, and what is drawn on top of it.
+
+    Attributes:
+        prompt: registered name.
+        parameters: every parameter of the prompt, defaults included, in the prompt's order.
+        canvas_source: `native` for the stored image, `sam_frame` for the image as resized for SAM (the
+            published D rows; visual_prompts spec section 3).
+        mask_source: `box` for SAM prompted with the region's box, `exact` for the dataset's own masks.
+        canvas_px: short side of the canvas (long side for `fit="padding"`); 0 for native-space prompts, which
+            have none.
+        fit: how the canvas becomes a square (section 8).
+        crop_pct: the canvas is made larger by 1 / crop_pct before it is cut.
+        then: prompts drawn on the result, in order.
+    """
+
+    prompt: str
+    parameters: Parameters = ()
+    canvas_source: CanvasSource = "native"
+    mask_source: MaskSource = "none"
+    canvas_px: int = 0
+    fit: Fit = "resize"
+    crop_pct: float = 1.0
+    then: tuple[Layer, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out at their default the fields that came later, so that older fingerprints stay valid."""
+        later = {"fit": "resize", "crop_pct": 1.0, "then": ()}
+        return {
+            name: value
+            for name, value in serialize(self).items()
+            if name not in later or getattr(self, name) != later[name]
+        }
+
+    @property
+    def definition(self) -> VisualPrompt:
+        """Return the registered prompt (the first, if several are drawn)."""
+        return find_prompt(self.prompt)
+
+    @property
+    def layers(self) -> list[tuple[VisualPrompt, dict[str, Parameter]]]:
+        """Return what is drawn, in order, each with its parameters."""
+        written = [(self.prompt, self.parameters), *((layer.prompt, layer.parameters) for layer in self.then)]
+        return [(find_prompt(name), dict(parameters)) for name, parameters in written]
+
+    @property
+    def code(self) -> str:
+        """Return the drawing as it is written: paper codes, names where there is none, what is no default."""
+        settings = {name: getattr(self, name) for name in CANVAS_SETTINGS} if self.canvas_px else {}
+        written = []
+        for prompt, parameters in self.layers:
+            defaults = {**prompt.parameters, **CANVAS_SETTINGS}
+            changed = {k: v for k, v in {**parameters, **settings}.items() if v != defaults[k]}
+            arguments = ",".join(f"{name}={_written(value)}" for name, value in changed.items())
+            written.append((prompt.code or prompt.name) + (f"({arguments})" if arguments else ""))
+            settings = {}
+        return "+".join(written)
+
+
+def variant(
+    prompt: str,
+    *,
+    mask_source: MaskSource = "box",
+    canvas_px: int = 384,
+    fit: Fit = "resize",
+    crop_pct: float = 1.0,
+    **parameters: Parameter,
+) -> Variant:
+    """Make a variant with the published settings of its prompt.
+
+    Args:
+        prompt: registered name or paper code.
+        mask_source: where masks come from; ignored by prompts that look at no mask.
+        canvas_px: short side of the canvas; native-space prompts ignore it, and `fit` and `crop_pct`.
+        fit: how the canvas becomes a square.
+        crop_pct: the canvas is made larger by 1 / crop_pct before it is cut.
+        **parameters: parameters that differ from the prompt's defaults.
+
+    Raises:
+        ValueError: for an unknown prompt or parameter, naming the nearest, or an impossible value.
+    """
+    definition = find_prompt(prompt)
+    known = dict(definition.parameters)
+    for name, value in parameters.items():
+        if name not in definition.parameters:
+            near = nearest(name, definition.parameters)
+            raise ValueError(f"visual prompt {definition.name!r} has no parameter {name!r}; nearest: {near}")
+        known[name] = typed(name, value, definition.parameters[name])
+    masks = mask_source if definition.region == "mask" else "none"
+    if definition.region == "mask" and masks == "none":
+        raise ValueError(f"visual prompt {definition.name!r} draws with masks; choose box or exact masks")
+    return Variant(
+        prompt=definition.name,
+        parameters=tuple(known.items()),
+        canvas_source="sam_frame" if masks == "box" else "native",
+        mask_source=masks,
+        **_canvas_settings(definition, {"canvas_px": canvas_px, "fit": fit, "crop_pct": crop_pct}),
+    )
+
+
+def layered(variants: Sequence[Variant]) -> Variant:
+    """Make one drawing of several, each drawn on top of those before it (`D4+D1`).
+
+    If one of them draws on the SAM frame, all do.
+
+    Raises:
+        ValueError: if there is none, they draw in different spaces or on different canvases, or one that is
+            not the last crops.
+    """
+    if not variants:
+        raise ValueError("nothing is drawn")
+    first, *others = variants
+    prompts = [prompt for v in variants for prompt, _ in v.layers]
+    for prompt in prompts:
+        if prompt.space != prompts[0].space:
+            names = (
+                f"{prompts[0].name!r} draws in {prompts[0].space} space, {prompt.name!r} in {prompt.space}"
+            )
+            raise ValueError(f"{names} space: they cannot share a picture")
+    for prompt in prompts[:-1]:
+        if prompt.crops:
+            raise ValueError(f"{prompt.name!r} cuts the picture and must come last")
+    settings = {tuple(getattr(v, name) for name in CANVAS_SETTINGS) for v in variants}
+    if len(settings) > 1:
+        raise ValueError("layers of one drawing share the canvas; give its settings once")
+    sources = {v.mask_source for v in variants} - {"none"}
+    if len(sources) > 1:
+        raise ValueError("layers of one drawing share the masks; choose box or exact masks for all")
+    layers = [
+        Layer(prompt=prompt.name, version=prompt.version, parameters=tuple(parameters.items()))
+        for v in others
+        for prompt, parameters in v.layers
+    ]
+    on_frame = any(v.canvas_source == "sam_frame" for v in variants)
+    return first.model_copy(
+        update={
+            "canvas_source": "sam_frame" if on_frame else "native",
+            "mask_source": sources.pop() if sources else "none",
+            "then": (*first.then, *layers),
+        }
+    )
+
+
+def _canvas_settings(prompt: VisualPrompt, settings: Mapping[str, Parameter]) -> dict[str, Any]:
+    if prompt.space == "native":
+        return {"canvas_px": 0}
+    return {name: typed(name, value, CANVAS_SETTINGS[name]) for name, value in settings.items()}
+
+
+def _written(value: Parameter) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
