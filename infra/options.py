@@ -77,6 +77,10 @@ class PrepareOptions(ExecutorOptions):
     """Folder with <dataset>_dets_dict.json; by default the two folders above are looked into."""
     datasets: tuple[Dataset, ...] = DATASETS
     splits: tuple[SplitName, ...] = SPLITS
+    parser: str | None = None
+    """spaCy pipeline that parses the expressions for R (en_core_web_sm); by default they are not parsed."""
+    parses: str | None = None
+    """File with parses (JSON lines or Parquet, see operators/datasets/parses.py); goes before --parser."""
     images_per_shard: Annotated[int, Field(ge=1)] = 32
 
 
@@ -89,18 +93,18 @@ class BenchmarkOptions(ExecutorOptions):
     """Folder for the run's own files: tables and run.json."""
     artifacts: str | None = None
     """Folder of reusable results (features, predictions); <out>/artifacts by default, and may be shared."""
-    datasets: tuple[Dataset, ...] = ()
+    datasets: tuple[str, ...] = ()
     """Datasets to score; all that were prepared by default."""
-    splits: tuple[SplitName, ...] = ()
+    splits: tuple[str, ...] = ()
     """Splits to score; all that were prepared by default."""
     proposals: tuple[Proposals, ...] = ("gold", "detections")
     """Where candidate boxes come from; every source is a line of its own."""
     methods: tuple[str, ...] = ("first-box", "P")
     """Names from the catalogue, or drawings in paper notation joined by | (quote it)."""
     encoders: tuple[str, ...] = ("ViT-B-32:openai",)
-    """ARCHITECTURE:TAG, ARCHITECTURE:FILE or a model folder; a comma joins the members of an ensemble."""
+    """ARCHITECTURE:TAG, ARCHITECTURE:FILE, a model folder or clip-shapes; a comma joins an ensemble."""
     segmenter: str = "vit_h:published"
-    """SAM for drawings with masks: vit_b, vit_l or vit_h, a colon, and `published`, a file or a URL."""
+    """SAM for drawings with masks: vit_b, vit_l or vit_h with `:published`, :FILE or :URL; or sam-shapes."""
     masks: Literal["box", "exact"] = "box"
     """Masks of drawings that use them: SAM prompted with each box, or the dataset's own."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)

@@ -18,6 +18,7 @@ from infra.shards import FORMAT, MANIFEST, InputError, Manifest, Shard, Split, w
 from operators.datasets import reclip, refer
 from operators.datasets.annotations import AnnotatedRef
 from operators.datasets.image_rows import Row, assemble_rows, caption_banks, complete_row
+from operators.datasets.parses import MissingParser, Parses, find_parse, parse_with_spacy, read_parses
 from operators.datasets.splits import PUBLISHED, REFER_PICKLE
 from operators.images import ImageError
 from operators.records import IMAGE_ROW
@@ -67,13 +68,14 @@ def prepare(options: PrepareOptions) -> int:
         AnnotationError: for malformed annotation files.
     """
     places = {"--images": options.images, "--out": options.out, "--refer": options.refer}
-    places |= {"--reclip": options.reclip, "--detections": options.detections}
+    places |= {"--reclip": options.reclip, "--detections": options.detections, "--parses": options.parses}
     require_reachable(places, nodes=1, shared_filesystem=options.shared_filesystem)
     if not storage.exists(options.images):
         raise InputError(f"--images: {options.images} does not exist")
     refs, sources = _read_refs(options)
     detections = _read_detections(options, sorted({ref.dataset for ref in refs}))
-    rows = assemble_rows(refs, detections)
+    parses = _parses(options, refs)
+    rows = assemble_rows(refs, detections, parses)
     images, out = storage.absolute(options.images), storage.absolute(options.out)
     storage.require_writable(out)
     groups = [rows[i : i + options.images_per_shard] for i in range(0, len(rows), options.images_per_shard)]
@@ -90,11 +92,13 @@ def prepare(options: PrepareOptions) -> int:
         format=FORMAT,
         images_per_shard=options.images_per_shard,
         proposal_sets=sorted({s["name"] for row in rows for s in row["proposal_sets"]}),
-        splits=_write_splits(out, refs, rows),
+        splits=write_splits(out, caption_banks(refs, parses), rows),
         shards=shards,
     )
     storage.write_bytes(storage.join(out, MANIFEST), manifest.model_dump_json(indent=1).encode())
     print(_report(manifest, sources))
+    if options.parser or options.parses:
+        print(_parse_report(refs, parses))
     wanted = [(d, s) for d in PUBLISHED if d in options.datasets for s in PUBLISHED[d] if s in options.splits]
     absent = [f"{dataset}/{split}" for dataset, split in wanted if (dataset, split) not in sources]
     if absent:
@@ -160,9 +164,40 @@ def _read_detections(options: PrepareOptions, datasets: list[str]) -> Mapping[st
     return detections
 
 
-def _write_splits(out: str, refs: list[AnnotatedRef], rows: list[Row]) -> list[Split]:
+def _parses(options: PrepareOptions, refs: list[AnnotatedRef]) -> Parses:
+    """Read the parse file and let the parser fill in what it lacks."""
+    given: Parses = {}
+    if options.parses:
+        if not storage.exists(options.parses):
+            raise InputError(f"--parses: {options.parses} does not exist")
+        given = read_parses(storage.read_bytes(options.parses), options.parses)
+    if not options.parser:
+        return given
+    texts = [(d, t) for d, t in _expressions(refs) if find_parse(given, d, t) is None]
+    try:
+        return {**parse_with_spacy(texts, options.parser), **given}
+    except MissingParser as problem:
+        raise InputError(str(problem)) from problem
+
+
+def _expressions(refs: list[AnnotatedRef]) -> list[tuple[str, str]]:
+    return [(ref.dataset, sentence.raw) for ref in refs for sentence in ref.sentences]
+
+
+def _parse_report(refs: list[AnnotatedRef], parses: Parses) -> str:
+    texts = _expressions(refs)
+    lacking = [text for dataset, text in texts if find_parse(parses, dataset, text) is None]
+    if not lacking:
+        return f"parses: all {len(texts)} expressions"
+    return (
+        f"parses: {len(texts) - len(lacking)} of {len(texts)} expressions; methods with R set the others "
+        f"aside, such as {lacking[0][:60]!r}"
+    )
+
+
+def write_splits(out: str, banks: Mapping[tuple[str, str], list[Row]], rows: list[Row]) -> list[Split]:
     splits = []
-    for (dataset, split), bank in caption_banks(refs).items():
+    for (dataset, split), bank in banks.items():
         name, digest = write_bank(out, dataset, split, bank)
         here = [r for row in rows for r in row["refs"] if (r["dataset"], r["split"]) == (dataset, split)]
         images = sum(any((r["dataset"], r["split"]) == (dataset, split) for r in row["refs"]) for row in rows)

@@ -6,7 +6,8 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -80,9 +81,10 @@ class Manifest(_Record):
     shards: list[Shard]
 
 
-def bank_digest(texts: list[str]) -> str:
-    """Return 12 hex digits over a caption bank, whole and in order."""
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:FINGERPRINT_CHARS]
+def bank_digest(texts: list[str], parses: Sequence[Any] = ()) -> str:
+    """Return 12 hex digits over a caption bank, whole and in order, and over its parses if it has any."""
+    content: list[Any] = [texts, list(parses)] if any(parses) else texts
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:FINGERPRINT_CHARS]
 
 
 def read_manifest(data: str) -> Manifest:
@@ -162,11 +164,12 @@ def read_shard(data: str, shard: Shard) -> pa.Table:
     return rows
 
 
-def write_bank(data: str, dataset: str, split: str, bank: list[dict[str, str]]) -> tuple[str, str]:
-    """Write a whole caption bank; returns its file name and digest."""
-    digest = bank_digest([row["text"] for row in bank])
+def write_bank(data: str, dataset: str, split: str, bank: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Write a whole caption bank, rows of `BANK`; returns its file name and digest. Parses may be absent."""
+    rows = pa.Table.from_pylist(list(bank), schema=BANK)
+    digest = _digest_of(rows)
     name = f"bank-{dataset}-{split}-{digest}.parquet"
-    _write_table(storage.join(data, name), pa.Table.from_pylist(bank, schema=BANK))
+    _write_table(storage.join(data, name), rows)
     return name, digest
 
 
@@ -176,11 +179,25 @@ def read_bank(data: str, split: Split) -> list[str]:
     Raises:
         InputError: naming the file, if it is absent, unreadable or changed.
     """
+    return _bank_rows(data, split).column("text").to_pylist()
+
+
+def read_parsed_bank(data: str, split: Split) -> list[tuple[str, dict[str, Any] | None]]:
+    """Read the captions of a split with their parses, None where there is none; checks as `read_bank`."""
+    rows = _bank_rows(data, split)
+    return list(zip(rows.column("text").to_pylist(), rows.column("parse").to_pylist(), strict=True))
+
+
+def _bank_rows(data: str, split: Split) -> pa.Table:
     url = storage.join(data, split.bank)
     rows = _read_table(url)
-    if not rows.schema.equals(BANK) or bank_digest(rows.column("text").to_pylist()) != split.bank_digest:
+    if not rows.schema.equals(BANK) or _digest_of(rows) != split.bank_digest:
         raise InputError(f"{url} is not the caption bank that the manifest describes; prepare again")
-    return rows.column("text").to_pylist()
+    return rows
+
+
+def _digest_of(bank: pa.Table) -> str:
+    return bank_digest(bank.column("text").to_pylist(), bank.column("parse").to_pylist())
 
 
 def _write_table(url: str, table: pa.Table) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from infra.plan import Plan
 from infra.progress import Reporter
-from infra.shards import Shard, read_bank, read_shard
+from infra.shards import Shard, read_bank, read_parsed_bank, read_shard
 from infra.weights import local_file
 from operators.catalog import prompted
 from operators.products import Product, Texts
@@ -134,7 +134,7 @@ class ScoreExpressions(MakeParts):
 
 
 class EncodeTexts:
-    """Text features of the missing caption banks of one encoder, each distinct string once."""
+    """Text features of one encoder that are missing, of banks and of phrases, each distinct string once."""
 
     def __init__(self, plan: Plan, reporter: Reporter) -> None:
         self._plan = plan
@@ -152,7 +152,7 @@ class EncodeTexts:
         operator = EncodeTexts(
             encoder, open_weights=local_file, device=self._plan.settings.device, report=self._reporter
         )
-        features = operator.encode(string for bank in strings.values() for string in bank)
+        features = operator.encode(string for of_part in strings.values() for string in of_part)
         for part in parts:
             self._plan.store.put(self._plan.address(part), operator.part(strings[part], features))
         self._reporter.flush()
@@ -160,9 +160,13 @@ class EncodeTexts:
 
 
 def prompted_bank(plan: Plan, part: Texts) -> list[str]:
-    """Return the strings of a text part in file order: every caption of the split in the template."""
-    bank = read_bank(plan.data, plan.banks[part.dataset, part.split])
-    return [prompted(part.template, raw) for raw in bank]
+    """Return the strings of a text part: every caption of the split in file order, or R's phrases."""
+    split = plan.banks[part.dataset, part.split]
+    if part.relations is None:
+        return [prompted(part.template, raw) for raw in read_bank(plan.data, split)]
+    from operators.texts import phrases
+
+    return phrases(read_parsed_bank(plan.data, split), part.relations, part.template)
 
 
 def text_encoders(plan: Plan) -> list[Any]:

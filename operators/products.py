@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from operators.catalog import Encoder, Method, Proposals, Segmenter, Value, Variant, encoders_label
 from operators.fingerprint import fingerprint, minor_version
+from operators.relations.options import Relations
 
 # Raise a version when the operator's output changes; `tests/unit/operators/test_versions.py` holds them.
 VERSIONS = {"masks": 1, "features": 1, "texts": 1, "predictions": 1}
@@ -108,20 +109,29 @@ class Features(Product):
 
 
 class Texts(Product):
-    """Text features of a whole caption bank under one encoder and template, in file order."""
+    """Text features of one split under one encoder and template.
+
+    Attributes:
+        relations: None for the whole caption bank, in file order; else the phrases that R asks for besides
+            the captions, each once.
+    """
 
     kind: ClassVar[Kind] = "texts"
     encoder: Encoder
     template: str
     dataset: str
     split: str
+    relations: Relations | None = None
 
     @property
     def slug(self) -> str:
         return _safe(self.encoder.name)
 
     def identity(self) -> dict[str, Any]:
-        return {"encoder": _model_identity(self.encoder), "template": self.template}
+        identity: dict[str, Any] = {"encoder": _model_identity(self.encoder), "template": self.template}
+        if self.relations is None:
+            return identity
+        return identity | {"relations": self.relations.model_dump(mode="json")}
 
 
 class Predictions(Product):
@@ -152,12 +162,35 @@ class Predictions(Product):
         return (*self.encoders, self.segmenter) if self.segmenter else self.encoders
 
     def texts(self) -> list[list[Texts]]:
-        """Return the text products by encoder, then split."""
+        """Return the text products by encoder: of every split its bank and, with R, its phrases."""
+        return [
+            [text for dataset, split, _ in self.splits for text in self.split_texts(encoder, dataset, split)]
+            for encoder in self.encoders
+        ]
+
+    def split_texts(self, encoder: Encoder, dataset: str, split: str) -> list[Texts]:
+        """Return the text products of one split under one encoder: the bank, then the phrases."""
+        wordings = [None, self.relations.wording()] if self.relations else [None]
         template = self.method.template
         return [
-            [Texts(encoder=e, template=template, dataset=d, split=s) for d, s, _ in self.splits]
-            for e in self.encoders
+            Texts(encoder=encoder, template=template, dataset=dataset, split=split, relations=wording)
+            for wording in wordings
         ]
+
+    @property
+    def relations(self) -> Relations | None:
+        """Return the settings of R, if the method has it."""
+        return getattr(self.method, "relations", None)
+
+    @property
+    def score_dtype(self) -> str:
+        """Return the arithmetic of the scores: `float32` or `float16_compat`."""
+        return getattr(self.method, "score_dtype", "float32")
+
+    @property
+    def exclude_same_image(self) -> bool:
+        """Say whether S draws no caption of the image itself (FALIP's filter)."""
+        return getattr(self.method.subtraction, "exclude_same_image", False)
 
     def _features(self, variant: Variant, encoder: Encoder) -> Features:
         if variant.mask_source != "box":

@@ -77,7 +77,7 @@ IMAGE_ROW = pa.schema(
     ]
 )
 
-BANK = pa.schema([("expression_id", pa.string()), ("text", pa.string())])
+BANK = pa.schema([("expression_id", pa.string()), ("text", pa.string()), ("parse", PARSE)])
 
 MASKS = pa.schema([("image_key", pa.string()), ("masks", pa.list_(RLE)), ("error", ERROR)])
 

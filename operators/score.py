@@ -1,29 +1,28 @@
 """From stored features to a distribution over candidate boxes for every expression.
 
-Sums are taken in float64 over float32 features and stored as float32, so that a score does not depend on the
-number of threads or on how the work was cut.
+Images are scored one at a time, all texts of an image at once: captions x regions of a split never exist.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from operators.catalog import Subtraction, prompted
-from operators.fingerprint import canonical_json
 from operators.geometry import INVALID, iou_xywh
+from operators.image_scores import Drawn, Fault, ImageScorer, MeanNegatives, Question, Row, SplitTexts
+from operators.logits import Array
 from operators.products import Load, Predictions, Report, Texts, no_report
-from operators.records import LOGIT_SCALE, OK, PREDICTIONS, QUARANTINED, error
+from operators.records import OK, PREDICTIONS, QUARANTINED, error
+from operators.relations import BoxRelations, ParseError, Relations, compile_expression, execute
+from operators.subtraction import draw_negatives
+from operators.text_vectors import TextVectors, matrix
 
 STAGE = "score"
 CORRECT_IOU = 0.5
-Array = NDArray[np.float64]
 
 
 class ScoreExpressions:
@@ -31,18 +30,19 @@ class ScoreExpressions:
 
     def __init__(self, *, report: Report = no_report) -> None:
         self._report = report
-        self._banks: dict[Texts, tuple[list[str], Array]] = {}
+        self._vectors: dict[Texts, TextVectors] = {}
 
     def __call__(
         self, rows: pa.Table, wanted: Sequence[Predictions], load: Load
     ) -> Iterator[tuple[Predictions, pa.Table]]:
         """Yield the predictions part of every wanted product for one shard of `IMAGE_ROW`s."""
         images = rows.drop_columns(["image"]).to_pylist()
+        draws, means = Draws(), MeanNegatives()
         for product in wanted:
             features = [[load(part) for part in per_encoder] for per_encoder in product.features()]
-            banks = [[self._bank(part, load) for part in per_encoder] for per_encoder in product.texts()]
-            scorer = _ShardScorer(product, features, banks)
-            predictions = [scorer.predict(index, row) for index, row in enumerate(images)]
+            scorer = ImageScorer(product, self._texts(product, load), means)
+            shard = _ShardScorer(product, features, scorer, draws)
+            predictions = [shard.predict(index, row) for index, row in enumerate(images)]
             self._report("expressions scored", sum(map(len, predictions)))
             keys = rows.column("image_key").to_pylist()
             yield (
@@ -53,109 +53,163 @@ class ScoreExpressions:
                 ),
             )
 
-    def _bank(self, product: Texts, load: Load) -> tuple[list[str], Array]:
-        if product not in self._banks:
-            part = load(product)
-            scale = float(part.schema.metadata[LOGIT_SCALE])
-            vectors = _matrix(part.column("feature").combine_chunks())
-            self._banks[product] = (part.column("text").to_pylist(), scale * _unit(vectors))
-        return self._banks[product]
+    def _texts(self, product: Predictions, load: Load) -> dict[tuple[str, str], list[SplitTexts]]:
+        texts: dict[tuple[str, str], list[SplitTexts]] = {}
+        for dataset, split, _ in product.splits:
+            per_encoder = [product.split_texts(encoder, dataset, split) for encoder in product.encoders]
+            for part in (part for parts in per_encoder for part in parts if part not in self._vectors):
+                self._vectors[part] = TextVectors(load(part))
+            texts[dataset, split] = [SplitTexts(p, [self._vectors[part] for part in p]) for p in per_encoder]
+        return texts
+
+
+class Draws:
+    """The captions drawn for S, remembered: many methods and proposal sets share them."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[Any, Drawn] = {}
+
+    def of(self, product: Predictions, row: Row, question: Question, bank: int) -> Drawn:
+        """Return the bank positions of the captions that an expression is compared with."""
+        settings, ref, name = product.method.subtraction, question.ref, question.expression["expression_id"]
+        assert settings is not None
+        key = (settings, ref["dataset"], ref["split"], name)
+        if key not in self._drawn:
+            left_out = described_here(row, ref) if product.exclude_same_image else ()
+            self._drawn[key] = draw_negatives(settings, ref, name, bank, left_out)
+        return self._drawn[key]
 
 
 class _ShardScorer:
     """Scores the images of one shard under one method and proposal set."""
 
     def __init__(
-        self,
-        product: Predictions,
-        features: list[list[pa.Table]],
-        banks: list[list[tuple[list[str], Array]]],
+        self, product: Predictions, features: list[list[pa.Table]], scorer: ImageScorer, draws: Draws
     ) -> None:
         self._product = product
         self._features = features
-        names = [(dataset, split) for dataset, split, _ in product.splits]
-        self._banks = {name: [per_encoder[i] for per_encoder in banks] for i, name in enumerate(names)}
+        self._scorer = scorer
+        self._draws = draws
 
-    def predict(self, index: int, row: dict[str, Any]) -> list[dict[str, Any]]:
+    def predict(self, index: int, row: Row) -> list[Row]:
         """Return the predictions of every chosen expression of one image."""
-        images = [[self._unit_features(part, index) for part in parts] for parts in self._features]
         problem = next(
             (p for parts in self._features for part in parts if (p := part.column("error")[index].as_py())),
             None,
         )
+        questions = [
+            self._question(row, ref, expression, problem)
+            for ref in row["refs"]
+            if (ref["dataset"], ref["split"]) in self._scorer.texts
+            for expression in ref["expressions"]
+        ]
+        scores = self._scores(index, row, [question for question in questions if question.fault is None])
+        boxes = _CandidateBoxes(row)
         predictions = []
-        for ref in row["refs"]:
-            if (ref["dataset"], ref["split"]) not in self._banks:
-                continue
-            candidates = candidate_regions(row, self._product.proposals, ref["dataset"])
-            for expression in ref["expressions"]:
-                prediction = _blank(ref, expression, candidates)
-                fault = expression["error"] or problem or _candidate_fault(row, candidates)
-                if fault is None:
-                    scores = self._scores(images, ref, expression, len(row["regions"]))
-                    fault = _decide(prediction, scores, candidates, row, ref)
-                if fault is not None:
-                    prediction |= {"status": QUARANTINED, "error": fault}
-                predictions.append(prediction)
+        for question in questions:
+            prediction = _blank(question)
+            fault = question.fault or self._decide(prediction, question, next(scores), row, boxes)
+            if fault is not None:
+                prediction |= {"status": QUARANTINED, "error": fault}
+            predictions.append(prediction)
         return predictions
 
-    def _unit_features(self, part: pa.Table, index: int) -> Array:
-        return _unit(_matrix(part.column("features")[index].values))
+    def _question(self, row: Row, ref: Row, expression: Row, problem: Fault | None) -> Question:
+        candidates = candidate_regions(row, self._product.proposals, ref["dataset"])
+        question = Question(ref, expression, candidates, [expression["text"]])
+        question.fault = expression["error"] or problem or _candidate_fault(row, candidates)
+        if question.fault is None and self._product.relations is not None:
+            question.fault = self._relate(question, self._product.relations)
+        if question.fault is None and self._product.method.subtraction and self._product.encoders:
+            bank = self._scorer.texts[ref["dataset"], ref["split"]][0].bank
+            question.drawn = self._draws.of(self._product, row, question, len(bank))
+            if not len(question.drawn):
+                question.fault = error(STAGE, "text.no_negatives", "the split has no caption that S may draw")
+        return question
 
-    def _scores(
-        self, images: list[list[Array]], ref: dict[str, Any], expression: dict[str, Any], regions: int
-    ) -> Array:
-        """Return the pre-softmax score of every region: summed over encoders, reduced over variants."""
-        method = self._product.method
-        total = np.zeros((max(len(method.variants), 1), regions))
-        for variants, (texts, vectors) in zip(images, self._banks[ref["dataset"], ref["split"]], strict=True):
-            position = expression["split_index"]
-            if texts[position] != prompted(method.template, expression["text"]):
-                raise ValueError(
-                    f"caption bank of {ref['dataset']}/{ref['split']}: line {position} says "
-                    f"{texts[position]!r}, expression {expression['expression_id']} {expression['text']!r}"
-                )
-            text = vectors[position]
-            if method.subtraction:
-                drawn = draw_negatives(method.subtraction, ref, expression["expression_id"], len(texts))
-                # The mean of 500 dot products is the dot product with the mean.
-                text = text - vectors[drawn].mean(0)
-            total += np.stack([unit_RD @ text for unit_RD in variants])
-        return total.sum(0) if method.reduce == "sum" else total.max(0)
+    def _relate(self, question: Question, options: Relations) -> Fault | None:
+        parse = question.expression["parse"]
+        if parse is None:
+            advice = "R needs a parse of every expression; prepare with --parser or --parses"
+            return error("prepare", "parse.missing", advice)
+        try:
+            question.program = compile_expression(parse, question.expression["text"], options)
+        except ParseError as invalid:
+            return error("prepare", "parse.invalid", str(invalid))
+        question.texts = question.program.texts()
+        return None
+
+    def _scores(self, index: int, row: Row, questions: list[Question]) -> Iterator[Array]:
+        """Yield the pre-softmax scores (texts, regions) of every question."""
+        features = [
+            [matrix(part.column("features")[index].values) for part in parts] for parts in self._features
+        ]
+        return self._scorer.scores(features, len(row["regions"]), questions)
+
+    def _decide(
+        self, prediction: Row, question: Question, scores_TR: Array, row: Row, boxes: _CandidateBoxes
+    ) -> Fault | None:
+        """Fill in scores, probabilities and the first most probable candidate; return a fault, if any.
+
+        Candidates without area get probability 0 (rec_scoring spec section 2.4).
+        """
+        candidates, valid = question.candidates, boxes.valid(question.candidates)
+        scores_TN = scores_TR[:, candidates][:, valid]
+        if not np.isfinite(scores_TN).all():
+            return error(STAGE, "score.nonfinite", "a score is not finite")
+        options = self._product.relations
+        if question.program is None or options is None:
+            found: NDArray[Any] = softmax(scores_TN[0]).astype(np.float32)
+        else:
+            by_text = dict(zip(question.texts, scores_TN, strict=True))
+            found = execute(question.program, by_text, boxes.relations(candidates), options)
+        probabilities = np.zeros(len(candidates), dtype=np.float32)
+        probabilities[valid] = found
+        predicted = candidates[int(np.flatnonzero(valid)[found.argmax()])]
+        targets = [row["regions"][i]["box_xywh"] for i in question.ref["target_region_ids"]]
+        overlaps = iou_xywh(np.array([row["regions"][predicted]["box_xywh"]]), np.array(targets))
+        prediction["scores"] = [
+            s if ok else None for s, ok in zip(scores_TR[0, candidates], valid, strict=True)
+        ]
+        prediction["probabilities"] = probabilities
+        prediction["predicted_region_id"] = predicted
+        prediction["correct"] = bool((overlaps > CORRECT_IOU).any())
+        return None
 
 
-@lru_cache(maxsize=20_000)
-def _draw(
-    captions: int, seed: int, dataset: str, split: str, expression_id: str, bank: int
-) -> NDArray[np.int32]:
-    key = hashlib.sha256(canonical_json([seed, dataset, split, expression_id]).encode()).digest()
-    # NumPy promises never to change the stream of its legacy generator.
-    generator = np.random.RandomState(np.frombuffer(key, dtype="<u4"))
-    return generator.permutation(bank)[:captions].astype(np.int32)
+class _CandidateBoxes:
+    """Which candidates of an image count, and their spatial relations, worked out once a candidate list."""
+
+    def __init__(self, row: Row) -> None:
+        self._regions = row["regions"]
+        self._relations: dict[tuple[int, ...], BoxRelations] = {}
+
+    def valid(self, candidates: list[int]) -> NDArray[np.bool_]:
+        return np.array([self._regions[i]["status"] != INVALID for i in candidates])
+
+    def relations(self, candidates: list[int]) -> BoxRelations:
+        key = tuple(i for i in candidates if self._regions[i]["status"] != INVALID)
+        if key not in self._relations:
+            self._relations[key] = BoxRelations(np.array([self._regions[i]["box_xywh"] for i in key]))
+        return self._relations[key]
 
 
-def draw_negatives(
-    subtraction: Subtraction, ref: dict[str, Any], expression_id: str, bank: int
-) -> NDArray[np.int32]:
-    """Draw positions of a caption bank without replacement, keyed by seed, dataset, split and expression.
-
-    Args:
-        subtraction: how many captions, and the seed.
-        ref: gives dataset and split.
-        expression_id: of the expression that is scored.
-        bank: length of the bank; drawn whole if it has no more captions than asked for.
-
-    Returns:
-        min(captions, bank) positions; the positive caption is not excluded (rec_scoring spec section 8).
-    """
-    return _draw(subtraction.captions, subtraction.seed, ref["dataset"], ref["split"], expression_id, bank)
-
-
-def candidate_regions(row: dict[str, Any], proposals: str, dataset: str) -> list[int]:
+def candidate_regions(row: Row, proposals: str, dataset: str) -> list[int]:
     """Return the candidates of a dataset in their original order: the set `<proposals>/<dataset>`, else
     `<proposals>`; empty if the image has neither."""
     sets = {s["name"]: s["region_ids"] for s in row["proposal_sets"]}
     return sets.get(f"{proposals}/{dataset}", sets.get(proposals, []))
+
+
+def described_here(row: Row, ref: Row) -> frozenset[int]:
+    """Return the bank positions of every caption of an image in the split of one of its references."""
+    split = (ref["dataset"], ref["split"])
+    return frozenset(
+        expression["split_index"]
+        for other in row["refs"]
+        if (other["dataset"], other["split"]) == split
+        for expression in other["expressions"]
+    )
 
 
 def softmax(scores: Array) -> Array:
@@ -164,13 +218,11 @@ def softmax(scores: Array) -> Array:
     return exponentials / exponentials.sum()
 
 
-def _blank(ref: dict[str, Any], expression: dict[str, Any], candidates: list[int]) -> dict[str, Any]:
+def _blank(question: Question) -> Row:
     return {
-        "dataset": ref["dataset"],
-        "split": ref["split"],
-        "ref_id": ref["ref_id"],
-        "expression_id": expression["expression_id"],
-        "candidate_region_ids": candidates,
+        **{name: question.ref[name] for name in ("dataset", "split", "ref_id")},
+        "expression_id": question.expression["expression_id"],
+        "candidate_region_ids": question.candidates,
         "scores": None,
         "probabilities": None,
         "predicted_region_id": None,
@@ -180,46 +232,9 @@ def _blank(ref: dict[str, Any], expression: dict[str, Any], candidates: list[int
     }
 
 
-def _candidate_fault(row: dict[str, Any], candidates: list[int]) -> dict[str, str] | None:
+def _candidate_fault(row: Row, candidates: list[int]) -> Fault | None:
     if not candidates:
         return error(STAGE, "regions.none", "the image has no candidates in this proposal set")
     if all(row["regions"][i]["status"] == INVALID for i in candidates):
         return error(STAGE, "regions.invalid", "every candidate is without area or outside the image")
     return None
-
-
-def _decide(
-    prediction: dict[str, Any], scores: Array, candidates: list[int], row: dict[str, Any], ref: dict[str, Any]
-) -> dict[str, str] | None:
-    """Fill in scores, probabilities and the first most probable candidate; return a fault, if any.
-
-    Candidates without area get probability 0 (rec_scoring spec section 2.4).
-    """
-    valid = np.array([row["regions"][i]["status"] != INVALID for i in candidates])
-    candidate_scores = scores[candidates]
-    if not np.isfinite(candidate_scores[valid]).all():
-        return error(STAGE, "score.nonfinite", "a score is not finite")
-    probabilities = np.zeros(len(candidates))
-    probabilities[valid] = softmax(candidate_scores[valid])
-    stored = probabilities.astype(np.float32)
-    predicted = candidates[int(stored.argmax())]
-    targets = [row["regions"][i]["box_xywh"] for i in ref["target_region_ids"]]
-    overlaps = iou_xywh(np.array([row["regions"][predicted]["box_xywh"]]), np.array(targets))
-    prediction["scores"] = [s if ok else None for s, ok in zip(candidate_scores, valid, strict=True)]
-    prediction["probabilities"] = stored
-    prediction["predicted_region_id"] = predicted
-    prediction["correct"] = bool((overlaps > CORRECT_IOU).any())
-    return None
-
-
-def _matrix(vectors: pa.FixedSizeListArray) -> Array:
-    """Turn an Arrow list of vectors into (N, D); missing vectors become NaN."""
-    matrix = np.full((len(vectors), vectors.type.list_size), np.nan)
-    present = vectors.is_valid().to_numpy(zero_copy_only=False)
-    matrix[present] = vectors.drop_null().flatten().to_numpy().reshape(-1, vectors.type.list_size)
-    return matrix
-
-
-def _unit(vectors_ND: Array) -> Array:
-    with np.errstate(invalid="ignore", divide="ignore"):  # a bad vector is found by its score
-        return vectors_ND / np.linalg.norm(vectors_ND, axis=-1, keepdims=True)

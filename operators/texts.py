@@ -1,16 +1,18 @@
-"""CLIP text tower: caption banks become feature tables, each distinct string encoded once per encoder."""
+"""CLIP text tower: banks and phrases become feature tables, each distinct string encoded once per encoder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from operators.catalog import Encoder
+from operators.catalog import Encoder, prompted
 from operators.clip_model import ClipModel, OpenWeights
 from operators.products import Report, no_report
 from operators.records import LOGIT_SCALE, text_features_schema
+from operators.relations import ParseError, Relations, texts_needed
 
 
 class EncodeTexts:
@@ -47,10 +49,33 @@ class EncodeTexts:
         return features
 
     def part(self, strings: Sequence[str], features: dict[str, np.ndarray]) -> pa.Table:
-        """Lay features out in the order of a bank."""
+        """Lay features out in the order of a bank or of phrases."""
         schema = text_features_schema(self._model.dimensions)
         values = [features[string] for string in strings]
         table = pa.table(
             [pa.array(list(strings)), pa.array(values, schema.field("feature").type)], schema=schema
         )
         return table.replace_schema_metadata({LOGIT_SCALE: repr(self._model.logit_scale).encode()})
+
+
+def phrases(
+    bank: Iterable[tuple[str, Mapping[str, Any] | None]], relations: Relations, template: str
+) -> list[str]:
+    """Return what R asks for besides the captions themselves: distinct prompted strings, in order of need.
+
+    Args:
+        bank: captions with their parses; those without a readable one need nothing, since R is not computed
+            for them.
+        relations: settings of R.
+        template: of the method.
+    """
+    needed: dict[str, None] = {}
+    for text, parse in bank:
+        if parse is None:
+            continue
+        try:
+            _, *others = texts_needed(parse, text, relations)
+        except ParseError:
+            continue
+        needed.update(dict.fromkeys(prompted(template, other) for other in others))
+    return list(needed)

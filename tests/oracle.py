@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ import open_clip
 import tiny_models
 import torch
 import torch.nn.functional as F
+from oracle_relations import related
 from PIL import Image, ImageFilter
 from safetensors.torch import load_file
 from segment_anything.utils.amg import remove_small_regions
@@ -166,6 +168,19 @@ def negatives(seed: int, dataset: str, split: str, sentence_id: str, bank: int) 
     return list(np.random.RandomState(words).permutation(bank)[:500])
 
 
+def score(
+    features: list[tuple[Clip, torch.Tensor, torch.Tensor]], drawn: list[int] | None, boxes: int, phrase: str
+) -> np.ndarray:
+    """Add up a phrase's scores of the boxes; `features` holds a model, its images and its whole bank."""
+    total = torch.zeros(boxes)
+    for clip, scaled_images, bank in features:
+        one = scaled_images @ clip.texts(["a photo of " + phrase])[0]
+        if drawn is not None:
+            one = one - (scaled_images @ bank[drawn].T).mean(1)
+        total = total + one.detach()
+    return total.numpy()
+
+
 def probabilities(
     annotations: Path,
     images: Path,
@@ -175,8 +190,9 @@ def probabilities(
     proposals: str,
     sam: Sam | None = None,
     seed: int = 0,
+    parses: dict[str, dict] | None = None,
 ) -> dict[tuple[str, str], list[float]]:
-    """Return the distribution over candidates by (dataset, sentence id)."""
+    """Return the distribution over candidates by (dataset, sentence id); R looks up parses by text."""
     drawings, _, post_processing = method.partition(",")
     answers: dict[tuple[str, str], list[float]] = {}
     for dataset, split in splits:
@@ -186,7 +202,7 @@ def probabilities(
             for line in (annotations / f"{dataset}_{split.lower()}.jsonl").read_text().splitlines()
         ]
         bank = ["a photo of " + s["raw"].lower() for ref in refs for s in ref["sentences"]]
-        texts, position = [clip.texts(bank) for clip in clips], 0
+        texts = [clip.texts(bank) for clip in clips]
         for ref in refs:
             image = Image.open(images / (ref["file_name"].rsplit("_", 1)[0] + ".jpg")).convert("RGB")
             if proposals == "gold":
@@ -201,18 +217,17 @@ def probabilities(
                     if what not in clip.shown:  # remembered: many methods and sentences ask for the same
                         pixels = model_inputs(drawing, image, [boxes[i] for i in kept], clip.side, sam)
                         clip.shown[what] = clip.images(pixels)
-                    features.append((clip.model.logit_scale.exp() * clip.shown[what], text))
+                    features.append((clip, clip.model.logit_scale.exp() * clip.shown[what], text))
             for sentence in ref["sentences"]:
-                total = torch.zeros(len(kept))
-                for unit_images, text in features:
-                    score = unit_images @ text[position]
-                    if post_processing == "S":
-                        drawn = negatives(seed, dataset, split, str(sentence["sent_id"]), len(bank))
-                        score = score - (unit_images @ text[drawn].T).mean(1)
-                    total = total + score.detach()
+                name, text = str(sentence["sent_id"]), sentence["raw"].lower()
+                drawn = negatives(seed, dataset, split, name, len(bank)) if "S" in post_processing else None
+                scored = partial(score, features, drawn, len(kept))
+                if "R" in post_processing:
+                    found = related(parses[text], text, [boxes[i] for i in kept], scored)
+                else:
+                    found = torch.softmax(torch.from_numpy(scored(text)), 0).numpy()
                 distribution = [0.0] * len(boxes)
-                for i, p in zip(kept, torch.softmax(total, 0).tolist(), strict=True):
+                for i, p in zip(kept, found.tolist(), strict=True):
                     distribution[i] = p
-                answers[dataset, str(sentence["sent_id"])] = distribution
-                position += 1
+                answers[dataset, name] = distribution
     return answers

@@ -7,9 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from operators.datasets.annotations import AnnotatedRef, AnnotationError, BoxXYWH
+from operators.datasets.parses import Parses, find_parse
 from operators.geometry import INVALID, box_status
 from operators.images import ImageError, decode_rgb
 from operators.records import OK, QUARANTINED, error
@@ -20,6 +22,7 @@ MAX_LISTED = 20
 
 Row = dict[str, Any]
 Detections = Mapping[str, Mapping[str, Sequence[BoxXYWH]]]
+NO_PARSES: Parses = MappingProxyType({})
 
 
 def image_key(image_file: str) -> str:
@@ -49,8 +52,14 @@ class _Image:
             self.proposal_sets[name] = [self.region_id(box, name) for box in boxes_xywh]
 
 
-def caption_banks(refs: Iterable[AnnotatedRef]) -> dict[tuple[str, str], list[Row]]:
+def caption_banks(
+    refs: Iterable[AnnotatedRef], parses: Parses = NO_PARSES
+) -> dict[tuple[str, str], list[Row]]:
     """Return the whole caption bank of every (dataset, split), in file order, duplicates kept.
+
+    Args:
+        refs: references of all datasets and splits, each split in file order.
+        parses: of the expressions that have one.
 
     Raises:
         AnnotationError: if an expression id occurs twice in a dataset.
@@ -60,7 +69,8 @@ def caption_banks(refs: Iterable[AnnotatedRef]) -> dict[tuple[str, str], list[Ro
         bank = banks.setdefault((ref.dataset, ref.split), [])
         for sentence in ref.sentences:
             expression_id = sentence.sentence_id or f"{ref.split}-{len(bank)}"
-            bank.append({"expression_id": expression_id, "text": sentence.raw})
+            parse = find_parse(parses, ref.dataset, sentence.raw)
+            bank.append({"expression_id": expression_id, "text": sentence.raw, "parse": parse})
     for dataset in {dataset for dataset, _ in banks}:
         ids = Counter(
             row["expression_id"] for key, bank in banks.items() if key[0] == dataset for row in bank
@@ -74,12 +84,15 @@ def caption_banks(refs: Iterable[AnnotatedRef]) -> dict[tuple[str, str], list[Ro
     return banks
 
 
-def assemble_rows(refs: Sequence[AnnotatedRef], detections: Detections) -> list[Row]:
+def assemble_rows(
+    refs: Sequence[AnnotatedRef], detections: Detections, parses: Parses = NO_PARSES
+) -> list[Row]:
     """Merge references into image rows without image bytes, ordered by image key.
 
     Args:
         refs: references of all datasets and splits, each split in file order.
         detections: dataset -> image id -> boxes; a dataset without detections is absent.
+        parses: of the expressions that have one.
 
     Returns:
         Rows of `IMAGE_ROW` plus `image_file`; sizes, statuses and hashes are filled by `complete_row`.
@@ -87,7 +100,7 @@ def assemble_rows(refs: Sequence[AnnotatedRef], detections: Detections) -> list[
     Raises:
         AnnotationError: if two lines of a dataset give one image different annotations.
     """
-    banks = caption_banks(refs)
+    banks = caption_banks(refs, parses)
     positions = dict.fromkeys(banks, 0)
     images: dict[str, _Image] = {}
     for ref in refs:
@@ -97,7 +110,7 @@ def assemble_rows(refs: Sequence[AnnotatedRef], detections: Detections) -> list[
         for _ in ref.sentences:
             position = positions[ref.dataset, ref.split]
             entry = banks[ref.dataset, ref.split][position]
-            expressions.append({**entry, "split_index": position, "parse": None, "status": OK, "error": None})
+            expressions.append({**entry, "split_index": position, "status": OK, "error": None})
             positions[ref.dataset, ref.split] = position + 1
         targets = [box for annotation, box in ref.gold if annotation in ref.target_ids]
         image.refs.append(

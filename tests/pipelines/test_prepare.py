@@ -11,7 +11,7 @@ import pytest
 
 from infra.options import Exit, PrepareOptions, main
 from infra.prepare import prepare
-from infra.shards import read_bank, read_manifest, read_shard
+from infra.shards import read_bank, read_manifest, read_parsed_bank, read_shard
 
 
 def run(out: Path, **options: object) -> int:
@@ -158,3 +158,60 @@ def test_duplicate_expression_ids_are_listed(drawn: Path, tmp_path: Path, capsys
     arguments = ["--reclip", str(folder), "--images", str(drawn / "images"), "--out", str(tmp_path / "out")]
     assert main(PrepareOptions, prepare, [*arguments, "--executor", "inline"]) == Exit.BAD_INPUT
     assert "2 expression ids occur more than once: 0, 1" in capsys.readouterr().err
+
+
+def write_parses(path: Path, texts: set[str]) -> None:
+    """Write a flat parse of every text, without noun chunks."""
+    records = []
+    for text in sorted(texts):
+        words = text.split()
+        parse = {"parser": "flat", "tokens": words, "heads": [0] * len(words), "deps": [""] * len(words)}
+        records.append(json.dumps({"text": text, "parse": parse | {"noun_chunks": []}}))
+    path.write_text("\n".join(records))
+
+
+def test_a_parse_file_reaches_shards_and_banks(drawn: Path, tmp_path: Path, capsys) -> None:
+    common = {"images": str(drawn / "images"), "reclip": str(drawn / "reclip")}
+    run(tmp_path / "plain", **common)
+    plain = read_manifest(str(tmp_path / "plain"))
+    texts = {text.lower() for split in plain.splits for text in read_bank(str(tmp_path / "plain"), split)}
+    left_out = min(texts)
+    write_parses(tmp_path / "parses.jsonl", texts - {left_out})
+    capsys.readouterr()
+    run(tmp_path / "parsed", parses=str(tmp_path / "parses.jsonl"), **common)
+    parsed = read_manifest(str(tmp_path / "parsed"))
+    lacking = 0
+    for split, before in zip(parsed.splits, plain.splits, strict=True):
+        assert split.bank_digest != before.bank_digest
+        bank = read_parsed_bank(str(tmp_path / "parsed"), split)
+        assert [text for text, _ in bank] == read_bank(str(tmp_path / "plain"), before)
+        for text, parse in bank:
+            assert (parse and parse["tokens"]) == (None if text.lower() == left_out else text.lower().split())
+            lacking += parse is None
+    assert lacking
+    rows = [row for s in parsed.shards for row in read_shard(str(tmp_path / "parsed"), s).to_pylist()]
+    in_shards = [e for row in rows for ref in row["refs"] for e in ref["expressions"]]
+    assert sum(e["parse"] is None for e in in_shards) == lacking
+    assert all(e["parse"]["tokens"] == e["text"].lower().split() for e in in_shards if e["parse"])
+    # A new parse keeps masks and features.
+    assert [s.image_digest for s in parsed.shards] == [s.image_digest for s in plain.shards]
+    total = len(in_shards)
+    said = f"parses: {total - lacking} of {total} expressions; methods with R set the others aside"
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--parses", "nowhere.jsonl"], "--parses: nowhere.jsonl does not exist"),
+        (["--parser", "en_no_such_pipeline"], "python -m spacy download en_no_such_pipeline"),
+    ],
+)
+def test_a_parser_or_parse_file_that_is_missing(
+    drawn: Path, tmp_path: Path, capsys, arguments: list[str], message: str
+) -> None:
+    common = ["--images", str(drawn / "images"), "--reclip", str(drawn / "reclip"), "--executor", "inline"]
+    out = tmp_path / "out"
+    assert main(PrepareOptions, prepare, [*common, "--out", str(out), *arguments]) == Exit.BAD_INPUT
+    assert message in capsys.readouterr().err
+    assert not out.exists()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from operators.datasets.annotations import AnnotatedRef, BoxXYWH, Sentence
+from operators.datasets.image_rows import Row
+from operators.datasets.parses import Parses
 from operators.datasets.scenes.layout import ANGULAR, ROUND, SHAPES, Layout, random_layout
 from operators.datasets.scenes.painting import paint
 from operators.datasets.scenes.wording import DATASETS, Expression
@@ -100,15 +102,21 @@ def references(scene: Scene, split: str) -> list[AnnotatedRef]:
     return refs
 
 
-def add_truth(row: dict[str, Any], scene: Scene) -> None:
-    """Put the exact masks and the parses of a scene into its completed image row, in place."""
+def parses(scenes: Iterable[Scene]) -> Parses:
+    """Return the parse of every expression by dataset and text; equal texts have equal parses."""
+    return {
+        (dataset, expression.sentence.text): expression.sentence.parse
+        for scene in scenes
+        for dataset, expressions in scene.expressions.items()
+        for expression in expressions
+    }
+
+
+def add_exact_masks(row: Row, scene: Scene) -> Row:
+    """Return an image row with the masks of the things its regions box in; other regions have none."""
     masks = dict(zip(scene.boxes_xywh, encode_masks(scene.masks_NHW), strict=True))
-    for region in row["regions"]:
-        region["exact_mask"] = masks.get(tuple(region["box_xywh"]))
-    parses = {e.sentence.text: e.sentence.parse for of in scene.expressions.values() for e in of}
-    for ref in row["refs"]:
-        for expression in ref["expressions"]:
-            expression["parse"] = parses[expression["text"]]
+    regions = [{**region, "exact_mask": masks.get(tuple(region["box_xywh"]))} for region in row["regions"]]
+    return {**row, "regions": regions}
 
 
 def split_sizes(scenes: int) -> dict[str, int]:
