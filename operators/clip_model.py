@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import open_clip
@@ -12,8 +13,12 @@ from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
-from operators.catalog import Encoder, Weights
+from operators.catalog import Encoder, Weights, known_words
 from operators.checkpoint_file import misfits, read_state
+from operators.foveal import Attention
+from operators.foveal.features import region_features
+from operators.foveal.tower import Pictures, VisionTower
+from operators.word_tokenizer import WordTokenizer
 
 OpenWeights = Callable[[Weights], str]
 SCALARS = ("logit_scale", "logit_bias")
@@ -42,6 +47,17 @@ def build_clip(architecture: str, quick_gelu: bool, device: str = "cpu") -> torc
     model_class = open_clip.CustomTextCLIP if custom_text else open_clip.CLIP
     with torch.device(device):
         return model_class(**config)
+
+
+def make_tokenizer(architecture: str) -> Any:
+    """Return the tokenizer of an open_clip model name, or of a `model_cfg` as JSON."""
+    if not architecture.startswith("{"):
+        return open_clip.get_tokenizer(architecture)
+    context = json.loads(architecture)["text_cfg"].get("context_length")
+    words = known_words(architecture)
+    if words:
+        return WordTokenizer(words, context)
+    return open_clip.get_tokenizer("ViT-B-32", context_length=context)
 
 
 def read_clip_state(path: str, model: torch.nn.Module) -> dict[str, Tensor]:
@@ -90,17 +106,34 @@ class ClipModel:
             self.dimensions: int = self.model.encode_image(blank).shape[1]
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.mean, self.std = encoder.mean, encoder.std
-        named = not encoder.architecture.startswith("{")
-        context = None if named else json.loads(encoder.architecture)["text_cfg"].get("context_length")
-        self.tokenizer = open_clip.get_tokenizer(
-            encoder.architecture if named else "ViT-B-32", context_length=context
-        )
+        self.tokenizer = make_tokenizer(encoder.architecture)
         self._causal = isinstance(model, open_clip.CLIP) and model.text_pool_type == "argmax"
 
     @torch.inference_mode()
     def encode_images(self, views: Tensor) -> Tensor:
         """Encode normalised views (N, 3, size_px, size_px) to float32 features (N, D), unnormalised."""
         return self.model.encode_image(views.to(self.device, self.dtype)).float().cpu()
+
+    @cached_property
+    def tower(self) -> VisionTower:
+        """The image tower taken apart. Raises ValueError if it has no class token that can be masked."""
+        return VisionTower(self.model.visual)
+
+    @torch.inference_mode()
+    def encode_regions(
+        self, attention: Attention, drawn: Pictures, raw: Pictures | None, rows_RL: Tensor
+    ) -> Tensor:
+        """Encode regions under an attention setting (`operators.foveal.features.region_features`).
+
+        Returns float32 features (R, D), unnormalised, on the CPU.
+        """
+        drawn, raw = self._here(drawn), self._here(raw) if raw else None
+        rows_RL = rows_RL.to(self.device)
+        return region_features(self.tower, attention, drawn, raw, rows_RL).float().cpu()
+
+    def _here(self, pictures: Pictures) -> Pictures:
+        views, shown = pictures
+        return Pictures(views.to(self.device, self.dtype), shown.to(self.device))
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.catalog import Encoder, MaskSource
+from operators.catalog import Encoder, MaskSource, Variant, variant
 from operators.clip_model import ClipModel, OpenWeights
+from operators.foveal import Attention, needs_raw_image
+from operators.foveal.features import attention_rows
+from operators.foveal.tower import Pictures
+from operators.geometry import Boxes
 from operators.images import ImageError, decode_row
 from operators.masks import BoolMasks, decode_masks
 from operators.products import Features, Load, Masks, Report, no_report
@@ -21,22 +27,46 @@ from operators.sam_frame import SAM_FRAME_PX
 from operators.views import ImageViews
 
 STAGE = "encode"
+RAW = variant("raw")
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the encoder is shown of one image.
+
+    Attributes:
+        views: drawings of the valid regions, or one that all of them share.
+        raw: the raw image as one view, where the attention setting needs it.
+        rows: what the attention setting does to the tokens of every valid region, float32 (R, L).
+    """
+
+    views: Tensor
+    raw: Tensor | None = None
+    rows: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.views) + (0 if self.raw is None else len(self.raw))
 
 
 class _Collected:
     """Views of one product on their way through the encoder, and the features of each image."""
 
-    def __init__(self, model: ClipModel, images: int, views_per_batch: int) -> None:
+    def __init__(
+        self, model: ClipModel, attention: Attention | None, images: int, views_per_batch: int
+    ) -> None:
         self.model = model
+        self.attention = attention
         self.features: list[Any] = [None] * images
         self.errors: list[Any] = [None] * images
-        self._waiting: list[tuple[int, list[int], int, Tensor]] = []
+        self._waiting: list[tuple[int, list[int], int, _Shown]] = []
         self._views_per_batch = views_per_batch
 
-    def add(self, image: int, valid: list[int], regions: int, views: Tensor) -> None:
-        """Queue the views of the valid regions of one image."""
-        self._waiting.append((image, valid, regions, views))
-        if sum(len(views) for *_, views in self._waiting) >= self._views_per_batch:
+    def add(self, image: int, valid: list[int], regions: int, shown: _Shown) -> None:
+        """Queue what is shown of the valid regions of one image."""
+        self._waiting.append((image, valid, regions, shown))
+        # Under attention every region runs the later blocks, whatever pictures they share.
+        sizes = [len(valid if self.attention else shown) for _, valid, _, shown in self._waiting]
+        if sum(sizes) >= self._views_per_batch:
             self.flush()
 
     def fail(self, image: int, problem: dict[str, str]) -> None:
@@ -47,14 +77,35 @@ class _Collected:
         """Encode what is waiting as one batch."""
         if not self._waiting:
             return
-        batch = torch.cat([views for *_, views in self._waiting])
-        rows = iter(self.model.encode_images(batch).numpy() if len(batch) else ())
+        rows = iter(self._encode().numpy() if any(valid for _, valid, *_ in self._waiting) else ())
         for image, valid, regions, _ in self._waiting:
             vectors: list[Any] = [None] * regions
             for region in valid:
                 vectors[region] = next(rows)
             self.features[image] = vectors
         self._waiting.clear()
+
+    def _encode(self) -> Tensor:
+        regions = [len(valid) for _, valid, *_ in self._waiting]
+        shown = [shown for *_, shown in self._waiting]
+        drawn = _joined([s.views for s in shown], regions)
+        if self.attention is None:
+            return self.model.encode_images(drawn.views)[drawn.shown]
+        raw = [s.raw for s in shown if s.raw is not None]
+        rows_RL = torch.from_numpy(np.concatenate([s.rows for s in shown if s.rows is not None]))
+        return self.model.encode_regions(
+            self.attention, drawn, _joined(raw, regions) if raw else None, rows_RL
+        )
+
+
+def _joined(views: Sequence[Tensor], regions: Sequence[int]) -> Pictures:
+    """Join the views of several images; where there are fewer than regions, the one view is of all."""
+    shown, start = [], 0
+    for some, count in zip(views, regions, strict=True):
+        own = torch.arange(count) if len(some) == count else torch.zeros(count, dtype=torch.long)
+        shown.append(start + own)
+        start += len(some)
+    return Pictures(torch.cat(list(views)), torch.cat(shown))
 
 
 class EncodeWithClip:
@@ -89,7 +140,8 @@ class EncodeWithClip:
     ) -> Iterator[tuple[Features, pa.Table]]:
         """Yield the features part of every wanted product for one shard of `IMAGE_ROW`s."""
         collected = {
-            p: _Collected(self._model(p.encoder), rows.num_rows, self._views_per_batch) for p in wanted
+            p: _Collected(self._model(p.encoder), _attention(p), rows.num_rows, self._views_per_batch)
+            for p in wanted
         }
         masks: dict[Masks | None, pa.Table] = {p.masks: load(p.masks) for p in wanted if p.masks}
         for index, row in enumerate(rows.to_pylist()):
@@ -108,6 +160,7 @@ class EncodeWithClip:
     ) -> None:
         valid = valid_regions(row)
         boxes_xywh = np.array([row["regions"][i]["box_xywh"] for i in valid], dtype=np.float64).reshape(-1, 4)
+        size_wh = row["width"], row["height"]
         images: dict[Masks | None, ImageViews] = {}
         for product, result in collected.items():
             try:
@@ -115,17 +168,16 @@ class EncodeWithClip:
                     images[product.masks] = ImageViews(
                         decode_row(row),
                         boxes_xywh,
-                        masks_of=partial(_masks_of, row, valid, masks.get(product.masks), index),
+                        masks_of=partial(masks_of, row, valid, masks.get(product.masks), index),
                         frame_px=product.masks.segmenter.frame_px if product.masks else SAM_FRAME_PX,
                         device=self._device,
                     )
-                model = result.model
-                views = images[product.masks].views(product.variant, model.size_px, model.mean, model.std)
+                shown = _show(images[product.masks], product, result.model, boxes_xywh, size_wh)
             except ImageError as problem:
                 result.fail(index, error(STAGE, problem.code, str(problem)))
                 continue
-            result.add(index, valid, len(row["regions"]), views)
-            self._report("views encoded", len(valid))
+            result.add(index, valid, len(row["regions"]), shown)
+            self._report("views encoded", len(shown))
 
     def _model(self, encoder: Encoder) -> ClipModel:
         if encoder not in self._models:
@@ -133,7 +185,27 @@ class EncodeWithClip:
         return self._models[encoder]
 
 
-def _masks_of(
+def _attention(product: Features) -> Attention | None:
+    return getattr(product.variant, "attention", None)
+
+
+def _show(
+    image: ImageViews, product: Features, model: ClipModel, boxes_xywh: Boxes, size_wh: tuple[int, int]
+) -> _Shown:
+    """Draw what the encoder is shown; a drawing that looks at no region is made and encoded once."""
+
+    def views(variant: Variant) -> Tensor:
+        every = image.views(variant, model.size_px, model.mean, model.std)
+        return every if any(prompt.region != "none" for prompt, _ in variant.layers) else every[:1]
+
+    attention, drawn = _attention(product), views(product.variant)
+    if attention is None:
+        return _Shown(drawn)
+    rows = attention_rows(attention, boxes_xywh, size_wh, model.tower.grid)
+    return _Shown(drawn, views(RAW) if needs_raw_image(attention) else None, rows)
+
+
+def masks_of(
     row: dict[str, Any], valid: list[int], part: pa.Table | None, index: int, source: MaskSource
 ) -> BoolMasks:
     """Return the masks of the valid regions: SAM's from a masks part, or the dataset's from the row.
