@@ -1,21 +1,129 @@
-"""The end of a run: recounting from the files, tables, and the run's own folder."""
+"""The end of a run: recounting from the files, tables, and the run's own folder; and reading that again."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from infra import storage
+from infra.artifacts import Address, ArtifactStore, StalePart
 from infra.options import BenchmarkOptions, Exit
 from infra.plan import Plan
 from infra.provenance import provenance, utc_now
+from infra.shards import InputError, Shard, Split
 from operators.fingerprint import fingerprint
 from operators.metrics import count_predictions
-from operators.tables import Result, csv_table, group_seeds, markdown_table
+from operators.products import Masks, Predictions
+from operators.reproduction import reproduction_tables
+from operators.tables import Result, csv_table, group_seeds, latex_table, markdown_table
 
 MARKDOWN = "tables/accuracy.md"
+RUN = "run.json"
+
+
+class RecordedPlan(BaseModel):
+    """What a run covered, as `run.json` keeps it.
+
+    Folders are recorded, not computed again: they depend on the versions of libraries, which may be others
+    where the run is read.
+
+    Attributes:
+        data: folder of the shards.
+        artifacts: folder of the parts.
+        predictions: by artifact folder, in the order of the table.
+        masks: by artifact folder.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    artifacts: str
+    splits: list[Split]
+    shards: list[Shard]
+    predictions: dict[str, Predictions]
+    masks: dict[str, Masks]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run read back from its folder.
+
+    Attributes:
+        folder: of the run.
+        record: everything in `run.json` but the plan.
+        plan: what it covered.
+    """
+
+    folder: str
+    record: dict[str, Any]
+    plan: RecordedPlan
+
+    @property
+    def splits(self) -> list[tuple[str, str]]:
+        """Return the splits as (dataset, split)."""
+        return [(split.dataset, split.split) for split in self.plan.splits]
+
+    def predictions(self, folder: str) -> dict[int, pa.Table]:
+        """Return the parts of a predictions folder by shard number.
+
+        Raises:
+            InputError: if a part is not there any more, or damaged.
+        """
+        return {s.index: self._part(Address(folder, s.stem, s.row_digest)) for s in self.plan.shards}
+
+    def masks(self, shard: Shard) -> dict[Masks, pa.Table]:
+        """Return the masks parts of a shard that exist."""
+        store = ArtifactStore(self.plan.artifacts)
+        places = {m: Address(f, shard.stem, shard.image_digest) for f, m in self.plan.masks.items()}
+        return {masks: self._part(place) for masks, place in places.items() if store.has(place)}
+
+    def _part(self, address: Address) -> pa.Table:
+        store = ArtifactStore(self.plan.artifacts)
+        try:
+            return store.get(address)
+        except (FileNotFoundError, StalePart) as problem:
+            raise InputError(
+                f"{store.url(address)}: {problem}; if the artifacts were moved, name their folder with "
+                "--artifacts, else run the benchmark again"
+            ) from problem
+
+
+def read_run(folder: str, data: str | None = None, artifacts: str | None = None) -> FinishedRun:
+    """Read a run's folder.
+
+    Args:
+        folder: of the run, `<out>/runs/<time>-<plan>`.
+        data: where the shards lie now, if they were moved.
+        artifacts: where the parts lie now, if they were moved.
+
+    Raises:
+        InputError: if there is no `run.json`, or it cannot be read, or the run is incomplete.
+    """
+    url = storage.join(storage.absolute(folder), RUN)
+    try:
+        record = json.loads(storage.read_bytes(url))
+        moved = {"data": data, "artifacts": artifacts}
+        places = {name: storage.absolute(place) for name, place in moved.items() if place}
+        plan = RecordedPlan.model_validate(record.pop("plan") | places)
+        status = Exit(record["exit"])
+    except FileNotFoundError as problem:
+        raise InputError(f"{url} does not exist; name a run's folder: <out>/runs/<time>-<plan>") from problem
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        what = (
+            problem.errors(include_url=False)[0]["msg"] if isinstance(problem, ValidationError) else problem
+        )
+        raise InputError(
+            f"{url} is not the record of a run of this version ({what}); run it again"
+        ) from problem
+    if status == Exit.INCOMPLETE:
+        raise InputError(f"{url}: the run is incomplete; the same command goes on from there")
+    return FinishedRun(storage.absolute(folder), record, plan)
 
 
 def recount(plan: Plan, max_quarantined: float) -> tuple[Exit, list[Result], dict[str, Any]]:
@@ -48,14 +156,20 @@ def recount(plan: Plan, max_quarantined: float) -> tuple[Exit, list[Result], dic
 
 
 def accuracy_tables(plan: Plan, results: list[Result]) -> dict[str, str]:
+    """Return the tables by file name; that of published numbers where a line has a counterpart."""
     splits = list(plan.banks)
+    reproduced = reproduction_tables(results, splits)
     return {
+        **{f"tables/reproduction.{suffix}": text for suffix, text in reproduced.items()},
         MARKDOWN: markdown_table(results, splits),
         "tables/accuracy.csv": csv_table(results, splits),
+        "tables/accuracy.tex": latex_table(results, splits),
     }
 
 
-def finish(options: BenchmarkOptions, plan: Plan, counts: Mapping[str, int], started: datetime) -> Exit:
+def finish(
+    options: BenchmarkOptions, plan: Plan, counts: Mapping[str, int], started: datetime
+) -> tuple[Exit, str]:
     """Recount, write the run's own folder and say what came out.
 
     Args:
@@ -65,7 +179,7 @@ def finish(options: BenchmarkOptions, plan: Plan, counts: Mapping[str, int], sta
         started: UTC.
 
     Returns:
-        The exit status.
+        The exit status and the run's folder.
     """
     status, results, ledger = recount(plan, options.max_quarantined)
     files = {} if status == Exit.INCOMPLETE else accuracy_tables(plan, results)
@@ -74,13 +188,13 @@ def finish(options: BenchmarkOptions, plan: Plan, counts: Mapping[str, int], sta
         "finished": utc_now().isoformat(),
         "exit": int(status),
         "options": options.model_dump(mode="json"),
-        "products": [p.folder for p in plan.predictions],
+        "plan": recorded_plan(plan).model_dump(mode="json"),
         "weights": {m.name: m.weights.model_dump() for p in plan.predictions for m in p.models},
         "ledger": ledger,
         "counts": counts,
         **provenance(),
     }
-    files["run.json"] = json.dumps(record, indent=1)
+    files[RUN] = json.dumps(record, indent=1)
     folder = _write_run(options.out, plan, files, started)
     if MARKDOWN in files:
         print("\n" + files[MARKDOWN])
@@ -95,7 +209,20 @@ def finish(options: BenchmarkOptions, plan: Plan, counts: Mapping[str, int], sta
     print(f"recounted from the files: {planned} planned = {ok} ok + {aside} set aside")
     print(f"tables, run.json: {folder}")
     print(f"features, predictions: {plan.store.root}", flush=True)
-    return status
+    return status, folder
+
+
+def recorded_plan(plan: Plan) -> RecordedPlan:
+    """Return what of a plan `run.json` keeps."""
+    masks = {f.masks for p in plan.predictions for row in p.features() for f in row if f.masks}
+    return RecordedPlan(
+        data=plan.data,
+        artifacts=plan.store.root,
+        splits=list(plan.splits),
+        shards=list(plan.shards),
+        predictions={product.folder: product for product in plan.predictions},
+        masks={product.folder: product for product in sorted(masks, key=lambda m: m.folder)},
+    )
 
 
 def _write_run(out: str, plan: Plan, files: Mapping[str, str], started: datetime) -> str:

@@ -1,21 +1,45 @@
-"""Counting right answers from stored predictions."""
+"""Counting right answers from stored predictions, by split and by image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from operators.records import OK
+from operators.records import OK, PREDICTIONS
 
 
-class SplitCount(NamedTuple):
-    """Expressions of one split: scored without fault, right among them, set aside."""
+@dataclass(frozen=True, eq=False)
+class ImageTally:
+    """Counts of a split by image, ordered by key, whatever the order of the shards.
+
+    Attributes:
+        keys: of the N images.
+        ok_N: expressions scored without fault.
+        correct_N: right ones among them.
+    """
+
+    keys: tuple[str, ...]
+    ok_N: NDArray[np.int64]
+    correct_N: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """Expressions of one split: scored without fault, right among them, set aside.
+
+    Attributes:
+        images: the same by image, where it was counted from predictions.
+    """
 
     ok: int = 0
     correct: int = 0
     quarantined: int = 0
+    images: ImageTally | None = field(default=None, compare=False, repr=False)
 
     @property
     def total(self) -> int:
@@ -34,20 +58,37 @@ def count_predictions(parts: Iterable[pa.Table]) -> dict[tuple[str, str], SplitC
     Raises:
         ValueError: if an expression occurs twice.
     """
-    counts: dict[tuple[str, str], SplitCount] = {}
-    seen: set[tuple[str, str]] = set()
-    for part in parts:
-        for prediction in (p for row in part.column("predictions").to_pylist() for p in row):
-            name = (prediction["dataset"], prediction["expression_id"])
-            if name in seen:
-                raise ValueError(f"expression {name[1]} of {name[0]} was predicted twice")
-            seen.add(name)
-            split = (prediction["dataset"], prediction["split"])
-            ok = prediction["status"] == OK
-            count = counts.get(split, SplitCount())
-            counts[split] = SplitCount(
-                count.ok + ok,
-                count.correct + bool(ok and prediction["correct"]),
-                count.quarantined + (not ok),
-            )
+    flat = pa.concat_tables([_flat(PREDICTIONS.empty_table()), *map(_flat, parts)])
+    _require_distinct(flat)
+    by_image = flat.group_by(["dataset", "split", "image_key"]).aggregate(
+        [("ok", "sum"), ("correct", "sum"), ([], "count_all")]
+    )
+    counts = {}
+    order = [("dataset", "ascending"), ("split", "ascending"), ("image_key", "ascending")]
+    rows = by_image.sort_by(order)
+    datasets, splits = (rows.column(name).to_pylist() for name in ("dataset", "split"))
+    for dataset, split in dict.fromkeys(zip(datasets, splits, strict=True)):
+        chosen = rows.filter((pc.field("dataset") == dataset) & (pc.field("split") == split))
+        ok_N, correct_N = (chosen.column(f"{name}_sum").to_numpy() for name in ("ok", "correct"))
+        ok, total = int(ok_N.sum()), pc.sum(chosen.column("count_all")).as_py()
+        tally = ImageTally(tuple(chosen.column("image_key").to_pylist()), ok_N, correct_N)
+        counts[dataset, split] = SplitCount(ok, int(correct_N.sum()), total - ok, tally)
     return counts
+
+
+def _flat(part: pa.Table) -> pa.Table:
+    """Turn a predictions part into one row an expression, with what counting needs."""
+    predictions = part.column("predictions").combine_chunks()
+    rows = predictions.flatten()
+    ok = pc.equal(rows.field("status"), OK)
+    right = pc.and_(ok, pc.fill_null(rows.field("correct"), False))
+    keys = part.column("image_key").combine_chunks().take(pc.list_parent_indices(predictions))
+    columns = {name: rows.field(name) for name in ("dataset", "split", "expression_id")}
+    numbers = {"ok": ok.cast(pa.int64()), "correct": right.cast(pa.int64())}
+    return pa.table({"image_key": keys, **columns, **numbers})
+
+
+def _require_distinct(flat: pa.Table) -> None:
+    names = flat.group_by(["dataset", "expression_id"]).aggregate([([], "count_all")])
+    for double in names.filter(pc.field("count_all") > 1).slice(0, 1).to_pylist():
+        raise ValueError(f"expression {double['expression_id']} of {double['dataset']} was predicted twice")

@@ -55,3 +55,20 @@ def test_nothing() -> None:
 def test_an_expression_counts_once_a_dataset(split: str) -> None:
     with pytest.raises(ValueError, match="expression 7 of refcoco was predicted twice"):
         count_predictions([part([prediction("7")]), part([prediction("7", split=split)])])
+
+
+def test_counts_by_image_do_not_depend_on_the_order_of_the_shards() -> None:
+    def named(key: str, *row: dict) -> pa.Table:
+        return pa.Table.from_pylist([{"image_key": key, "predictions": list(row)}], schema=PREDICTIONS)
+
+    aside = prediction("3", None, status="quarantined")
+    parts = [
+        named("b", prediction("0"), prediction("1", False), aside),
+        named("a", prediction("2", False)),
+        named("c"),
+    ]
+    tallies = [count_predictions(order)["refcoco", "val"].images for order in (parts, parts[::-1])]
+    for tally in tallies:
+        assert tally.keys == ("a", "b")
+        assert tally.ok_N.tolist() == [1, 2]
+        assert tally.correct_N.tolist() == [0, 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+import numpy as np
 import pytest
 
 from operators.catalog import (
@@ -18,10 +19,10 @@ from operators.catalog import (
     variant,
 )
 from operators.datasets.splits import PUBLISHED
-from operators.metrics import SplitCount
+from operators.metrics import ImageTally, SplitCount
 from operators.products import Predictions
 from operators.published import published_results
-from operators.tables import csv_table, group_seeds, markdown_table
+from operators.tables import csv_table, group_seeds, latex_table, markdown_table
 
 VAL, TEST_A = ("refcoco", "val"), ("refcoco", "testA")
 
@@ -209,3 +210,52 @@ def test_every_published_number_of_a_method_that_exists_can_be_reached() -> None
         assert result.published(settings.dataset, settings.split) == number
         reached.add(settings.settings)
     assert {"first-box", "falip_circle", "falip_circle,S", "P|D1|D3|D4,S", "C1|C3|C4,S"} <= reached
+
+
+HOSTILE = [
+    (r"\input{/etc/passwd}", r"\textbackslash{}input\{/etc/passwd\}"),
+    ("$&%#_{}~^", r"\$\&\%\#\_\{\}\textasciitilde{}\textasciicircum{}"),
+    ("P|D4,S", r"P\textbar{}D4,S"),
+    ("a\\\\ b & c", r"a\textbackslash{}\textbackslash{} b \& c"),
+    ("<script>", r"\textless{}script\textgreater{}"),
+    ("a\u202eb\u200fc\x07", "abc"),
+    ("a\nb", "a b"),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), HOSTILE)
+def test_no_cell_is_a_latex_command(name: str, expected: str) -> None:
+    results = group_seeds([(product(name, (encoder("x"),)), {VAL: SplitCount(1, 1, 0)})])
+    lines = latex_table(results, [VAL]).splitlines()
+    assert lines[4].startswith(rf"{expected} & P & x & real & gold & 100.0 & 1 & 0 \\")
+    assert len(lines) == 7
+
+
+def test_a_latex_table_by_hand() -> None:
+    results = group_seeds([(product(FIRST_BOX), {VAL: SplitCount(10831, 2112, 3)})])
+    assert latex_table(results, [VAL]) == (
+        "\\begin{tabular}{lllllrrrr}\n"
+        "\\toprule\n"
+        "Method & Drawings & Encoders & Weights & Proposals & refcoco val & published & n & set aside \\\\\n"
+        "\\midrule\n"
+        "first-box & -- & -- & none & gold & 19.5 & 19.5 & 10831 & 3 \\\\\n"
+        "\\bottomrule\n"
+        "\\end{tabular}\n"
+    )
+
+
+def test_intervals_join_the_seeds() -> None:
+    def counted(correct: list[int]) -> dict:
+        tally = ImageTally(tuple("abcd"), np.full(4, 5), np.array(correct))
+        return {VAL: SplitCount(20, sum(correct), 0, tally)}
+
+    def seeded(seed: int) -> Predictions:
+        method = Method(name="P,S", variants=(variant("P"),), subtraction=Subtraction(seed=seed))
+        return product(method, (encoder("tiny"),))
+
+    (both,) = group_seeds([(seeded(0), counted([5, 0, 3, 2])), (seeded(1), counted([1, 4, 3, 2]))])
+    (same,) = group_seeds([(seeded(0), counted([3, 2, 3, 2]))])
+    assert both.interval(VAL) == same.interval(VAL)
+    assert both.interval(TEST_A) is None
+    (unknown,) = group_seeds([(seeded(0), {VAL: SplitCount(20, 10, 0)})])
+    assert unknown.interval(VAL) is None

@@ -1,0 +1,195 @@
+"""The report of a finished run, made again from its parts whenever it is wanted: no model, no Ray, no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from infra import storage
+from infra.options import Exit, Options
+from infra.run_record import FinishedRun, read_run
+from infra.shards import Shard, read_shard
+from operators.catalog import encoders_label, weights_label
+from operators.images import ImageError
+from operators.metrics import count_predictions
+from operators.products import Predictions
+from operators.report import Card, Gallery, Section, Strips, render
+from operators.report_examples import Pick, example_card, find_expression, pick_examples, set_aside
+from operators.report_sections import (
+    accuracy_section,
+    examples_section,
+    figures_section,
+    provenance_section,
+    reproduction_section,
+    set_aside_section,
+    strips_section,
+    weights_warning,
+)
+from operators.tables import Result, group_seeds
+
+REPORT = "report.html"
+# What keeps the file small enough for e-mail (about 4 MB at most): pictures are 15 to 30 kB each.
+EXAMPLES_EACH = 3
+METHODS_WITH_EXAMPLES = 12
+STRIP_IMAGES = 2
+STRIP_REGIONS = 6
+STRIP_DRAWINGS = 24
+SET_ASIDE_LISTED = 30
+
+
+class ReportOptions(Options):
+    """Write the report of a finished run: one HTML file that opens from disk and from e-mail."""
+
+    run: str
+    """Folder of the run, <out>/runs/<time>-<plan>; any fsspec URL."""
+    out: str | None = None
+    """File to write; report.html in the run's folder by default."""
+    data: str | None = None
+    """Where the shards lie now, if they were moved since the run."""
+    artifacts: str | None = None
+    """Where the artifacts lie now, if they were moved since the run."""
+
+
+def report(options: ReportOptions) -> int:
+    """Write the report and return the exit status.
+
+    Raises:
+        InputError: if the run is absent or incomplete, or its parts or shards are not there any more.
+    """
+    written = write_report(options.run, options.out, data=options.data, artifacts=options.artifacts)
+    print(f"report: {written}", flush=True)
+    return Exit.COMPLETE
+
+
+def write_report(
+    run: str, out: str | None = None, *, data: str | None = None, artifacts: str | None = None
+) -> str:
+    """Make the report of a finished run; the same parts give the same bytes.
+
+    Args:
+        run: the run's folder.
+        out: file to write; `report.html` in the run's folder by default.
+        data: where the shards lie, if not where the run found them.
+        artifacts: where the parts lie, if not where the run left them.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: as `report`.
+    """
+    finished = read_run(run, data, artifacts)
+    url = storage.absolute(out) if out else storage.join(finished.folder, REPORT)
+    storage.write_bytes(url, _Reader(finished).page())
+    return url
+
+
+@dataclass
+class _Reader:
+    """Reads what the sections need, every part and every shard once."""
+
+    run: FinishedRun
+    shards: dict[int, pa.Table] = field(default_factory=dict)
+
+    def page(self) -> bytes:
+        counted, picks = [], {}
+        aside: dict[tuple[str, str], list[Pick]] = {}
+        for folder, product in self.run.plan.predictions.items():
+            parts = self.run.predictions(folder)
+            counted.append((product, count_predictions(parts.values())))
+            picks[product] = pick_examples(parts, EXAMPLES_EACH) if product.method.variants else []
+            for pick in set_aside(parts):
+                name = (pick.prediction["dataset"], pick.prediction["expression_id"])
+                aside.setdefault(name, []).append(pick)
+        results, splits = group_seeds(counted), self.run.splits
+        # `group_seeds` names a line by seed 0; examples are those of the first seed that was run.
+        shown = [(result, chosen) for result in results if (chosen := picks[_first_seed(result)])]
+        sections = [
+            accuracy_section(results, splits),
+            figures_section(results, splits),
+            reproduction_section(results, splits),
+            strips_section(self._strips([pick for _, chosen in shown for pick in chosen])),
+            self._examples(shown),
+            set_aside_section(aside, self._texts(aside), SET_ASIDE_LISTED),
+            provenance_section(self.run.record, _outcome(self.run.record)),
+        ]
+        return render("Visual prompts for CLIP", self._summary(results), self._warning(results), sections)
+
+    def _row(self, pick: Pick) -> dict[str, Any]:
+        """Return the image row of a pick."""
+        if pick.shard not in self.shards:
+            self.shards[pick.shard] = read_shard(self.run.plan.data, self._shard(pick))
+        return self.shards[pick.shard].slice(pick.row, 1).to_pylist()[0]
+
+    def _shard(self, pick: Pick) -> Shard:
+        return next(shard for shard in self.run.plan.shards if shard.index == pick.shard)
+
+    def _strips(self, picks: list[Pick]) -> list[Strips]:
+        """Draw the images of the first picks, one picture only if there is nothing to draw them with."""
+        from operators.report_strips import draw_strips, drawings  # torch
+
+        wanted = drawings(self.run.plan.predictions.values())[:STRIP_DRAWINGS]
+        images = {pick.image_key: pick for pick in reversed(picks)}
+        chosen = [images[key] for key in dict.fromkeys(pick.image_key for pick in picks)][:STRIP_IMAGES]
+        strips = []
+        for pick in chosen:
+            scores = zip(pick.prediction["candidate_region_ids"], pick.prediction["scores"], strict=True)
+            regions = list(dict.fromkeys(region for region, score in scores if score is not None))
+            masks = self.run.masks(self._shard(pick))
+            strips.append(draw_strips(self._row(pick), pick.row, regions[:STRIP_REGIONS], wanted, masks))
+        return [strip for strip in strips if strip.rows]
+
+    def _examples(self, shown: Sequence[tuple[Result, list[Pick]]]) -> Section:
+        galleries = []
+        for result, picks in shown[:METHODS_WITH_EXAMPLES]:
+            product = result.product
+            words = [product.method.name, encoders_label(product.encoders), f"boxes: {product.proposals}"]
+            cards = [card for card in map(self._card, picks) if card]
+            galleries.append(Gallery(" · ".join(words), cards))
+        return examples_section(galleries, EXAMPLES_EACH, max(0, len(shown) - METHODS_WITH_EXAMPLES))
+
+    def _card(self, pick: Pick) -> Card | None:
+        try:
+            return example_card(pick, self._row(pick))
+        except ImageError:  # first candidates need no picture to be scored
+            return None
+
+    def _texts(self, aside: Mapping[tuple[str, str], list[Pick]]) -> dict[tuple[str, str], str]:
+        listed = list(aside.items())[:SET_ASIDE_LISTED]
+        return {name: find_expression(p[0], self._row(p[0]))[1]["text"] for name, p in listed}
+
+    def _summary(self, results: list[Result]) -> list[tuple[str, str]]:
+        plan = self.run.plan
+        expressions = sum(
+            n for s in plan.shards for name, n in s.expressions.items() if name in self._names()
+        )
+        models = [m for result in results for m in result.product.models]
+        return [
+            ("lines of the table", str(len(results))),
+            ("images", str(sum(shard.images for shard in plan.shards))),
+            ("expressions", str(expressions)),
+            ("weights", weights_label(models)),
+            ("finished", self.run.record["finished"][:16].replace("T", " ") + " UTC"),
+            ("run", self.run.folder.rpartition("/")[2]),
+        ]
+
+    def _names(self) -> set[str]:
+        return {split.name for split in self.run.plan.splits}
+
+    def _warning(self, results: list[Result]) -> str:
+        return weights_warning([m.weights.label for result in results for m in result.product.models])
+
+
+def _first_seed(result: Result) -> Predictions:
+    """Return the product of the first seed of a line."""
+    seed = result.seeds[0]
+    method = result.product.method if seed is None else result.product.method.with_seed(seed)
+    return result.product.model_copy(update={"method": method})
+
+
+def _outcome(record: Mapping[str, Any]) -> str:
+    status = Exit(record["exit"])
+    return f"exit {int(status)}, {status.name.lower().replace('_', ' ')}"

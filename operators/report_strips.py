@@ -1,0 +1,76 @@
+"""What CLIP was shown: every drawing of a few regions of an image, drawn again from the stored inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from operators.catalog import Variant
+from operators.encode import masks_of
+from operators.gallery import NAMES
+from operators.images import ImageError, decode_row
+from operators.products import Features, Masks, Predictions
+from operators.report import Picture, Strips
+from operators.report_pictures import data_uri, strip
+from operators.sam_frame import SAM_FRAME_PX
+from operators.views import ImageViews
+
+
+def drawings(products: Iterable[Predictions]) -> list[tuple[Variant, Masks | None]]:
+    """Return the distinct drawings of some methods with the masks that they use, in order."""
+    features: list[Features] = [f for p in products for row in p.features()[:1] for f in row]
+    return list(dict.fromkeys((feature.variant, feature.masks) for feature in features))
+
+
+def draw_strips(
+    row: dict[str, Any],
+    index: int,
+    regions: list[int],
+    wanted: Iterable[tuple[Variant, Masks | None]],
+    masks: Mapping[Masks, pa.Table],
+) -> Strips:
+    """Draw some regions of an image with every wanted drawing.
+
+    Args:
+        row: image row.
+        index: of the row in its shard, and so in the mask parts.
+        regions: numbers of regions with area.
+        wanted: as from `drawings`.
+        masks: the shard's parts; drawings whose masks are not there are left out.
+
+    Raises:
+        ImageError: if the picture cannot be decoded.
+    """
+    image = decode_row(row)
+    boxes_xywh = np.array([row["regions"][i]["box_xywh"] for i in regions], dtype=np.float64)
+    views: dict[Masks | None, ImageViews] = {}
+    rows = []
+    for variant, source in wanted:
+        if source is not None and source not in masks:
+            continue
+        if source not in views:
+            views[source] = ImageViews(
+                image,
+                boxes_xywh,
+                masks_of=partial(masks_of, row, regions, masks.get(source) if source else None, index),
+                frame_px=source.segmenter.frame_px if source else SAM_FRAME_PX,
+            )
+        try:
+            picture = strip(views[source].pictures(variant))
+        except ImageError:  # no mask here: nothing was shown
+            continue
+        rows.append((variant.code, _settings(variant), Picture(data_uri(picture), f"drawing {variant.code}")))
+    return Strips(row["image_key"], rows)
+
+
+def _settings(variant: Variant) -> str:
+    """Return the name of a drawing, and the parameters that are not its defaults."""
+    defaults = variant.definition.parameters
+    changed = [f"{name} {value}" for name, value in variant.parameters if defaults.get(name) != value]
+    name = NAMES.get(variant.code, "" if variant.code == variant.prompt else variant.prompt)
+    exact = ["exact masks"] if variant.mask_source == "exact" else []
+    return ", ".join(filter(None, [name, *changed, *exact]))
