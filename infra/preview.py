@@ -1,0 +1,289 @@
+"""The preview: one image, some texts, boxes or SAM's own regions -> pictures of what happens to them.
+
+Source: paco_parts spec section 4, with the defects listed there repaired: SAM sees RGB, views are normalised
+as the encoder was trained, and an image without proposals has an empty result.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from infra import storage
+from infra.checkpoint_check import check_weights
+from infra.options import Exit, Options
+from infra.preview_input import find_device, read_boxes_xyxy, read_image, read_points_xy, read_variants
+from infra.shards import InputError
+from infra.weights import local_file, resolve_encoder, resolve_segmenter
+from operators.assignment import Assign, Pair, assign, result_rows, similarities
+from operators.catalog import Encoder, Segmenter, Variant, prompted, variant, weights_label
+from operators.geometry import INVALID, Boxes, box_status, xywh_to_xyxy
+from operators.images import to_array
+from operators.masks import BoolMasks
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from operators.annotate import Pixels
+    from operators.views import ImageViews
+
+POINTS_PER_BATCH = 64
+VIEWS_PER_BATCH = 32
+
+
+class PreviewOptions(Options):
+    """Draw on one image, assign its regions to texts, and write pictures of all of it."""
+
+    image: str
+    """JPEG, PNG or WebP file; any fsspec URL."""
+    out: str
+    """Folder for the pictures and result.json."""
+    texts: tuple[str, ...] = ()
+    """What to look for (quote each)."""
+    boxes: str | None = None
+    """JSON file with candidate boxes in pixels, [[x1, y1, x2, y2], ...]."""
+    points: str | None = None
+    """JSON file with points in pixels, [[x, y], ...], for SAM; without boxes and points it gets a grid."""
+    variants: tuple[str, ...] = ("D4",)
+    """Drawings in paper notation (P D4, or 'P|D4'); a similarity is the mean over all of them."""
+    encoder: str = "clip-shapes"
+    """A bundled model, ARCHITECTURE:TAG, ARCHITECTURE:FILE or a model folder."""
+    segmenter: str = "sam-shapes"
+    """A bundled SAM; or vit_b, vit_l or vit_h, a colon, and `published`, a file or a URL."""
+    assign: Assign = "one-to-one"
+    """A region for one text at most, or the most similar region of every text."""
+    template: str = "a photo of a {}"
+    """What CLIP reads; {} stands for the lower-cased text."""
+    gallery: bool = False
+    """Write gallery.png: every prompt of the taxonomy on the first region given, or on the largest found."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class _Scene(NamedTuple):
+    """The image (H, W, 3), N boxes in its pixels, their masks in any resolution, and their views."""
+
+    pixels_HWC: Pixels
+    boxes_xyxy: Boxes
+    masks_NHW: BoolMasks | None
+    views: ImageViews
+
+
+class _Found(NamedTuple):
+    """Cosines of V variants, N regions and M texts (V x N x M), their means (N x M), and what they assign."""
+
+    similarity_VNM: Boxes
+    similarity_NM: Boxes
+    pairs: list[Pair]
+
+
+def preview(options: PreviewOptions) -> int:
+    """Run the job and return its exit status.
+
+    Raises:
+        InputError: for anything that cannot be used, before a model is loaded; later for words that the
+            encoder does not know, and for a gallery of an image in which SAM finds nothing.
+    """
+    _check_texts(options)
+    variants = read_variants(options.variants)
+    image, sha256 = read_image(options.image)
+    if options.boxes and options.points:
+        raise InputError("--boxes and --points: give one of them")
+    boxes_xyxy = read_boxes_xyxy(options.boxes, image.size) if options.boxes else None
+    points_xy = read_points_xy(options.points, image.size) if options.points else None
+    encoder = resolve_encoder(options.encoder) if options.texts else None
+    draws_masks = options.gallery or any(drawing.mask_source != "none" for drawing in variants)
+    segmenter = resolve_segmenter(options.segmenter) if draws_masks or boxes_xyxy is None else None
+    storage.require_writable(options.out)
+    check_weights([encoder] if encoder else [], [segmenter] if segmenter else [])
+    device = find_device(options.device)
+
+    masks_NHW: BoolMasks | None = None
+    if boxes_xyxy is None:
+        assert segmenter is not None, "regions come from boxes or from a segmenter"
+        boxes_xyxy, masks_NHW = _propose(image, points_xy, segmenter, device)
+    elif segmenter:
+        masks_NHW = _segment(image, boxes_xyxy, segmenter, device)
+    origin = options.boxes or options.points or "a grid of points"
+    print(f"{len(boxes_xyxy)} regions from {origin}")
+    if encoder:
+        scene = _scene(image, boxes_xyxy, masks_NHW, device)
+        found = _assign(options, scene, variants, encoder, device)
+        _print_pairs(options, found)
+        for name, meaning, picture in _pictures(options, scene, variants, found):
+            _write(options, name, meaning, _png(picture))
+        models: list[Encoder | Segmenter] = [encoder, segmenter] if segmenter else [encoder]
+        record = _record(options, scene, variants, models, found) | {"image_sha256": sha256}
+        _write(options, "result.json", "the result as data", json.dumps(record, indent=1).encode())
+        print(f"weights: {weights_label(models)}")
+    if options.gallery:
+        assert masks_NHW is not None, "a gallery has a segmenter"
+        chosen = _chosen(masks_NHW, first=origin in (options.boxes, options.points))
+        figure = _gallery(_scene(image, boxes_xyxy[chosen], masks_NHW[chosen], device))
+        _write(options, "gallery.png", "every prompt of the taxonomy", _png(figure))
+    return Exit.COMPLETE
+
+
+def _check_texts(options: PreviewOptions) -> None:
+    if not options.texts and not options.gallery:
+        raise InputError("--texts: say what to look for, or ask for --gallery")
+    blank = [position for position, text in enumerate(options.texts, start=1) if not text.strip()]
+    if blank:
+        raise InputError(f"--texts: text {blank[0]} is blank")
+    if "{}" not in options.template:
+        raise InputError(f"--template {options.template!r} has no {{}} for the text")
+
+
+def _segment(image: Image, boxes_xyxy: Boxes, segmenter: Segmenter, device: str) -> BoolMasks:
+    from operators.segment import load_segmenter
+
+    sam = load_segmenter(segmenter, local_file(segmenter.weights), device)
+    return sam.segment(to_array(image), boxes_xyxy)
+
+
+def _propose(
+    image: Image, points_xy: Boxes | None, segmenter: Segmenter, device: str
+) -> tuple[Boxes, BoolMasks]:
+    """Let SAM propose regions at the points, or at a grid of them; masks (N, H, W) are in its frame.
+
+    As in the pipeline, what has no area is no region.
+    """
+    from operators.grid_proposals import GridSettings, grid_proposals
+    from operators.point_proposals import regions_at_points
+    from operators.segment import load_segmenter
+
+    sam, pixels = load_segmenter(segmenter, local_file(segmenter.weights), device), to_array(image)
+    if points_xy is not None:
+        boxes_xyxy, masks = regions_at_points(sam, pixels, points_xy)
+    else:
+        settings = GridSettings(points_per_batch=POINTS_PER_BATCH, min_area_px=segmenter.min_area_px)
+        proposals = grid_proposals(sam, pixels, settings)
+        boxes_xyxy = xywh_to_xyxy(np.array([proposal.box_xywh for proposal in proposals]))
+        frame_hw = sam.frame_size_px(image.height, image.width)
+        masks = np.array([proposal.mask_HW for proposal in proposals], dtype=np.bool_).reshape(-1, *frame_hw)
+    valid = [box_status((x1, y1, x2 - x1, y2 - y1), *image.size) != INVALID for x1, y1, x2, y2 in boxes_xyxy]
+    return boxes_xyxy[valid], masks[valid]
+
+
+def _scene(image: Image, boxes_xyxy: Boxes, masks_NHW: BoolMasks | None, device: str) -> _Scene:
+    from operators.sam_frame import SAM_FRAME_PX
+    from operators.views import ImageViews
+
+    views = ImageViews(
+        image,
+        np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1),
+        masks_of=None if masks_NHW is None else lambda _: masks_NHW,
+        frame_px=SAM_FRAME_PX if masks_NHW is None else max(masks_NHW.shape[1:]),
+        device=device,
+    )
+    return _Scene(to_array(image), boxes_xyxy, masks_NHW, views)
+
+
+def _chosen(masks_NHW: BoolMasks, first: bool) -> list[int]:
+    """Return the region of the gallery: the first, or the largest."""
+    if not len(masks_NHW):
+        raise InputError("--gallery: SAM finds no region in this image; give a box with --boxes")
+    return [0] if first else [int(masks_NHW.sum(axis=(1, 2)).argmax())]
+
+
+def _gallery(scene: _Scene) -> Pixels:
+    """Draw the taxonomy on the one region of a scene."""
+    from operators.gallery import NAMES, taxonomy_figure
+
+    return taxonomy_figure({code: scene.views.pictures(variant(code))[0] for code in NAMES})
+
+
+def _assign(
+    options: PreviewOptions, scene: _Scene, variants: list[Variant], encoder: Encoder, device: str
+) -> _Found:
+    import torch
+
+    from operators.clip_model import ClipModel
+
+    model = ClipModel(encoder, local_file(encoder.weights), device)
+    try:
+        texts_MD = model.encode_texts([prompted(options.template, text) for text in options.texts])
+    except ValueError as problem:  # words that are not in the vocabulary
+        raise InputError(f"--texts: {problem}") from problem
+    features = []
+    for drawing in variants:
+        inputs = scene.views.views(drawing, model.size_px, model.mean, model.std)
+        chunks = [model.encode_images(chunk) for chunk in inputs.split(VIEWS_PER_BATCH) if len(chunk)]
+        features.append(torch.cat(chunks) if chunks else torch.zeros(0, model.dimensions))
+    similarity_VNM = similarities(torch.stack(features), texts_MD)
+    similarity_NM = similarity_VNM.mean(axis=0)
+    return _Found(similarity_VNM, similarity_NM, assign(similarity_NM, options.assign))
+
+
+def _pictures(
+    options: PreviewOptions, scene: _Scene, variants: list[Variant], found: _Found
+) -> Iterator[tuple[str, str, Pixels]]:
+    """Yield name, meaning and pixels of every picture."""
+    from operators.annotate import candidates_picture, result_picture
+    from operators.gallery import variant_sheet
+
+    regions = scene.boxes_xyxy, scene.masks_NHW
+    yield "candidates.png", "every region", candidates_picture(scene.pixels_HWC, *regions)
+    for number, (drawing, similarity_NM) in enumerate(zip(variants, found.similarity_VNM, strict=True), 1):
+        name = "".join(c if c.isalnum() else "_" for c in drawing.code)
+        sheet = variant_sheet(drawing.code, scene.views.pictures(drawing), similarity_NM, options.texts)
+        yield f"variant-{number}-{name}.png", f"{drawing.code} as CLIP sees every region", sheet
+    captions = list(options.texts)
+    for pair in found.pairs:
+        captions[pair.text] += f" · {found.similarity_NM[pair]:.3f}"
+    result = result_picture(scene.pixels_HWC, *regions, found.pairs, captions)
+    yield "result.png", "the assigned regions", result
+
+
+def _record(
+    options: PreviewOptions,
+    scene: _Scene,
+    variants: list[Variant],
+    models: list[Encoder | Segmenter],
+    found: _Found,
+) -> dict[str, Any]:
+    """Return the result as plain data, in pixels of the image as stored."""
+    from operators.annotate import masks_at_size
+
+    size_hw = (scene.pixels_HWC.shape[0], scene.pixels_HWC.shape[1])
+    assigned = [pair.region for pair in found.pairs]
+    masks = None if scene.masks_NHW is None else masks_at_size(scene.masks_NHW[assigned], size_hw)
+    return {
+        "results": result_rows(found.pairs, found.similarity_NM, options.texts, scene.boxes_xyxy, masks),
+        "candidates_xyxy": scene.boxes_xyxy.tolist(),
+        "texts": options.texts,
+        "similarity": found.similarity_NM.tolist(),
+        "similarity_by_variant": found.similarity_VNM.tolist(),
+        "variants": [drawing.model_dump(mode="json") for drawing in variants],
+        "models": [model.model_dump(mode="json") for model in models],
+        "weights": weights_label(models),
+        "options": options.model_dump(mode="json"),
+        "image_size_hw": size_hw,
+    }
+
+
+def _print_pairs(options: PreviewOptions, found: _Found) -> None:
+    regions = {pair.text: pair.region for pair in found.pairs}
+    for index, text in enumerate(options.texts):
+        region = regions.get(index)
+        where = (
+            "no region" if region is None else f"region {region}, {found.similarity_NM[region, index]:.3f}"
+        )
+        print(f"  {text}: {where}")
+
+
+def _png(picture_HWC: Pixels) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture_HWC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _write(options: PreviewOptions, name: str, meaning: str, data: bytes) -> None:
+    url = storage.join(options.out, name)
+    storage.write_bytes(url, data)
+    print(f"{url}: {meaning}")
