@@ -17,6 +17,7 @@ from infra.reach import require_reachable
 from infra.retry import redo_quarantined
 from infra.run_record import finish
 from infra.shards import InputError, Manifest, Split, read_manifest, require_files
+from infra.vocabulary import check_words
 from infra.weights import resolve_encoder, resolve_segmenter
 from operators.catalog import Encoder, MaskSource, Method, Segmenter, find_method
 from operators.products import Predictions
@@ -28,6 +29,15 @@ def benchmark(options: BenchmarkOptions) -> int:
     Raises:
         InputError: for anything in the options or the prepared data that cannot be used.
     """
+    return run_benchmark(options)[0]
+
+
+def run_benchmark(options: BenchmarkOptions) -> tuple[Exit, str | None]:
+    """Run the benchmark; return its exit status and the run's folder, None if only the plan was asked for.
+
+    Raises:
+        InputError: as `benchmark`.
+    """
     started = utc_now()
     require_reachable(_urls(options), nodes=1, shared_filesystem=options.shared_filesystem)
     plan = make_plan(options)
@@ -36,11 +46,12 @@ def benchmark(options: BenchmarkOptions) -> int:
     require_files(plan.data, plan.needed_files())
     print(describe(plan), flush=True)
     if options.plan:
-        return Exit.COMPLETE
+        return Exit.COMPLETE, None
     for folder in (options.out, plan.store.root):
         storage.require_writable(folder)
     counts: dict[str, int] = {}
     if plan.pending_shards():
+        check_words(plan)
         check_weights(*_models(plan))
         executor = make_executor(options.executor, plan.settings)
         require_reachable(_urls(options), executor.nodes, options.shared_filesystem)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra import storage
+from infra.bundled_models import bundled_folder, located_source, portable_source
 from infra.checkpoint_card import Card, read_card
 from infra.checkpoint_files import FileFacts, adopt, fetch, file_facts, remembered
 from infra.published_weights import Published, at_url, segmenter_weights, with_hash
@@ -26,11 +27,12 @@ SAM_FOLDER_CONFIG = "sam_config.json"
 SAM_FOLDER_WEIGHTS = "sam_model.safetensors"
 SEGMENTERS = ("vit_b", "vit_l", "vit_h")
 PUBLISHED = "published"
+MIN_AREA_PX = 400
 FILE_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 
 def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
-    """Resolve `ARCHITECTURE:TAG`, `ARCHITECTURE:FILE_OR_URL` or an open_clip model folder.
+    """Resolve `ARCHITECTURE:TAG`, `ARCHITECTURE:FILE_OR_URL`, an open_clip model folder or a bundled name.
 
     QuickGELU follows the weights: the pretrained tag, the card beside the file, or the folder's config. An
     architecture name that contradicts them is refused. For a file that says nothing the name decides.
@@ -40,7 +42,7 @@ def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
     """
     architecture, colon, source = text.partition(":")
     if not colon or source.startswith("//"):
-        return _encoder_of_folder(text, dtype)
+        return _encoder_of_folder(bundled_folder(text) or text, dtype)
     _require_known(f"encoder {text!r}: open_clip has no model", architecture, _architectures())
     plain = _plain(architecture)
     normalisation: dict[str, Any] = {}
@@ -58,17 +60,17 @@ def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
 
 
 def resolve_segmenter(text: str, dtype: str = "float32") -> Segmenter:
-    """Resolve `ARCHITECTURE:published`, `ARCHITECTURE:FILE_OR_URL` or the folder of a small SAM.
+    """Resolve `ARCHITECTURE:published`, `ARCHITECTURE:FILE_OR_URL`, a small SAM's folder or a bundled name.
 
     Published weights are not downloaded yet. A folder holds `sam_model.safetensors` and `sam_config.json`:
-    the sizes of `operators.sam_architectures.SamShape`.
+    the sizes of `operators.sam_architectures.SamShape`, and optionally `min_area_px`.
 
     Raises:
         InputError: naming what is unknown, the nearest names, or the contradiction.
     """
     architecture, colon, source = text.partition(":")
     if not colon or source.startswith("//"):
-        return _segmenter_of_folder(text, dtype)
+        return _segmenter_of_folder(bundled_folder(text) or text, dtype)
     _require_known(f"segmenter {text!r}: SAM has no architecture", architecture, SEGMENTERS)
     if source == PUBLISHED:
         source = segmenter_weights(architecture).url
@@ -83,9 +85,10 @@ def local_file(weights: Weights) -> str:
     Raises:
         InputError: if the file is not on this node, cannot be downloaded, or has another hash.
     """
-    if not storage.is_local(weights.source):
-        return fetch(weights.source, weights.sha256)
-    path = storage.filesystem(weights.source)[1]
+    source = located_source(weights.source)
+    if not storage.is_local(source):
+        return fetch(source, weights.sha256)
+    path = storage.filesystem(source)[1]
     if not os.path.isfile(path):
         raise InputError(
             f"checkpoint {path} is not on this node ({socket.gethostname()}); use a shared folder or a URL"
@@ -131,6 +134,7 @@ def _segmenter_of_folder(folder: str, dtype: str) -> Segmenter:
     try:
         config = dict(json.loads(storage.read_bytes(config_url)))
         frame_px = int(config["image_size"])
+        min_area_px = int(config.pop("min_area_px", MIN_AREA_PX))
     except (ValueError, KeyError, TypeError) as problem:
         raise InputError(f"{config_url}: no readable sizes of a SAM ({problem!r})") from problem
     weights, _ = _weights_of_file(storage.join(folder, SAM_FOLDER_WEIGHTS))
@@ -139,6 +143,7 @@ def _segmenter_of_folder(folder: str, dtype: str) -> Segmenter:
         architecture=json.dumps(config, sort_keys=True),
         weights=weights,
         frame_px=frame_px,
+        min_area_px=min_area_px,
         dtype=dtype,
     )
 
@@ -154,7 +159,8 @@ def _weights_of_file(source: str) -> tuple[Weights, Published | Card | None]:
     if facts.torchscript:
         raise _torchscript_refused(source, facts.sha256)
     maker = with_hash(facts.sha256) or read_card(source, facts.sha256)
-    return Weights(source=source, sha256=facts.sha256, label=maker.label if maker else "unverified"), maker
+    label = maker.label if maker else "unverified"
+    return Weights(source=portable_source(source), sha256=facts.sha256, label=label), maker
 
 
 def _torchscript_refused(source: str, sha256: str) -> InputError:

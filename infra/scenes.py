@@ -1,0 +1,60 @@
+"""Prepares synthetic scenes as a dataset like any other: shards, caption banks and a manifest."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from infra import storage
+from infra.prepare import write_splits
+from infra.progress import Counts, Display
+from infra.shards import FORMAT, MANIFEST, Manifest, write_shard
+from operators.datasets.image_rows import assemble_rows, caption_banks, complete_row
+from operators.datasets.scenes.dataset import (
+    Scene,
+    add_exact_masks,
+    make_scene,
+    parses,
+    references,
+    split_sizes,
+)
+from operators.records import IMAGE_ROW
+
+IMAGES_PER_SHARD = 10
+
+
+def prepare_scenes(out: str, scenes: int, seed: int) -> None:
+    """Make scenes and write them as a prepared dataset; doing it twice changes nothing.
+
+    Args:
+        out: folder for shards, banks and manifest.
+        scenes: how many pictures, over all splits.
+        seed: everything follows from it.
+    """
+    storage.require_writable(out)
+    counts = Counts()
+    made: dict[str, tuple[str, Scene]] = {}
+    with Display("scenes", {"scenes drawn": scenes}, counts.snapshot):
+        for split, size in split_sizes(scenes).items():
+            for index in range(size):
+                scene = make_scene(seed, split, index)
+                made[scene.name] = (split, scene)
+                counts("scenes drawn", 1)
+    refs = [ref for split, scene in made.values() for ref in references(scene, split)]
+    known = parses(scene for _, scene in made.values())
+    detections = {name: scene.detections_xywh for name, (_, scene) in made.items()}
+    rows = assemble_rows(refs, dict.fromkeys(sorted({r.dataset for r in refs}), detections), known)
+    shards = []
+    for index, start in enumerate(range(0, len(rows), IMAGES_PER_SHARD)):
+        complete = []
+        for row in rows[start : start + IMAGES_PER_SHARD]:
+            _, scene = made[row["image_file"]]
+            complete.append(add_exact_masks(complete_row(row, scene.png), scene))
+        shards.append(write_shard(out, index, pa.Table.from_pylist(complete, schema=IMAGE_ROW)))
+    manifest = Manifest(
+        format=FORMAT,
+        images_per_shard=IMAGES_PER_SHARD,
+        proposal_sets=sorted({s["name"] for row in rows for s in row["proposal_sets"]}),
+        splits=write_splits(out, caption_banks(refs, known), rows),
+        shards=shards,
+    )
+    storage.write_bytes(storage.join(out, MANIFEST), manifest.model_dump_json(indent=1).encode())
