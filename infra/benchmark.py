@@ -19,8 +19,11 @@ from infra.run_record import finish
 from infra.shards import InputError, Manifest, Split, read_manifest, require_files
 from infra.vocabulary import check_words
 from infra.weights import resolve_encoder, resolve_segmenter
-from operators.catalog import Encoder, MaskSource, Method, Segmenter, find_method
+from operators.catalog import find_method
+from operators.method import Method
+from operators.models import Encoder, Segmenter
 from operators.products import Predictions
+from operators.variants import MaskSource
 
 
 def benchmark(options: BenchmarkOptions) -> int:

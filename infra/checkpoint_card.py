@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from infra import storage
 from infra.checkpoint_files import file_facts
 from infra.shards import InputError
-from operators.catalog import Value
+from operators.fingerprint import Value
 
 CARD_SUFFIX = ".card.json"
 

@@ -8,8 +8,8 @@ from typing import Any
 from infra.checkpoint_files import remembered
 from infra.shards import InputError
 from infra.weights import local_file
-from operators.catalog import Encoder, Segmenter, Value, Weights
-from operators.fingerprint import fingerprint, minor_version
+from operators.fingerprint import Value, fingerprint, minor_version
+from operators.models import Encoder, Segmenter, Weights
 
 LIBRARIES = ("torch", "open_clip_torch", "segment-anything")
 

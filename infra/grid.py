@@ -17,7 +17,7 @@ from infra.reach import require_reachable
 from infra.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest, write_shard
 from infra.stages import SHARD_INDEX, ReadShard, settle_torch
 from infra.weights import local_file, resolve_segmenter
-from operators.catalog import Segmenter
+from operators.models import Segmenter
 
 PROPOSAL_SET = "sam-grid"
 

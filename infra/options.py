@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from infra import storage
 from infra.shards import InputError
 from infra.storage_faults import StorageError, StorageOutage
-from operators.catalog import Proposals
 from operators.datasets.annotations import AnnotationError
+from operators.method import Proposals
 
 Dataset = Literal["refcoco", "refcoco+", "refcocog"]
 SplitName = Literal["val", "testA", "testB", "test"]

@@ -20,10 +20,12 @@ from infra.preview_input import find_device, read_boxes_xyxy, read_image, read_p
 from infra.shards import InputError
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
 from operators.assignment import Assign, Pair, assign, result_rows, similarities
-from operators.catalog import Encoder, Segmenter, Variant, prompted, variant, weights_label
 from operators.geometry import INVALID, Boxes, box_status, xywh_to_xyxy
 from operators.images import to_array
 from operators.masks import BoolMasks
+from operators.method import prompted
+from operators.models import Encoder, Segmenter, weights_label
+from operators.variants import Variant, variant
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -12,9 +12,10 @@ from PIL.Image import Image
 
 from infra import storage
 from infra.shards import InputError
-from operators.catalog import Variant, find_method
+from operators.catalog import find_method
 from operators.geometry import INVALID, Boxes, box_status
 from operators.images import ImageError, decode_rgb
+from operators.variants import Variant
 
 MAX_REGIONS = 500
 MAX_INTEGER = 2**53

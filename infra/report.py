@@ -12,9 +12,9 @@ from infra import storage
 from infra.options import Exit, Options
 from infra.run_record import FinishedRun, read_run
 from infra.shards import Shard, read_shard
-from operators.catalog import encoders_label, weights_label
 from operators.images import ImageError
 from operators.metrics import count_predictions
+from operators.models import encoders_label, weights_label
 from operators.products import Predictions
 from operators.report import Card, Gallery, Section, Strips, render
 from operators.report_examples import Pick, example_card, find_expression, pick_examples, set_aside

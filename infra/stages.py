@@ -16,7 +16,7 @@ from infra.plan import Plan
 from infra.progress import Reporter
 from infra.shards import Shard, read_bank, read_parsed_bank, read_shard
 from infra.weights import local_file
-from operators.catalog import prompted
+from operators.method import prompted
 from operators.products import Product, Texts
 
 SHARD_INDEX = "shard_index"

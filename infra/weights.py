@@ -18,7 +18,7 @@ from infra.checkpoint_card import Card, read_card
 from infra.checkpoint_files import FileFacts, adopt, fetch, file_facts, remembered
 from infra.published_weights import Published, at_url, segmenter_weights, with_hash
 from infra.shards import InputError
-from operators.catalog import Encoder, Segmenter, Weights
+from operators.models import Encoder, Segmenter, Weights
 
 QUICK_GELU_SUFFIX = "-quickgelu"
 MODEL_FOLDER_CONFIG = "open_clip_config.json"

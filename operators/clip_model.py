@@ -13,11 +13,11 @@ from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
-from operators.catalog import Encoder, Weights, known_words
 from operators.checkpoint_file import misfits, read_state
 from operators.foveal import Attention
 from operators.foveal.features import region_features
 from operators.foveal.tower import Pictures, VisionTower
+from operators.models import Encoder, Weights, known_words
 from operators.word_tokenizer import WordTokenizer
 
 OpenWeights = Callable[[Weights], str]

@@ -38,9 +38,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from operators.catalog import Variant, baseline
 from operators.masks import BoolMasks
+from operators.method import baseline
 from operators.prompts.render import CLIP_MEAN, CLIP_STD
+from operators.variants import Variant
 from operators.views import ImageViews
 
 

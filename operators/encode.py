@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.catalog import Encoder, MaskSource, Variant, variant
 from operators.clip_model import ClipModel, OpenWeights
 from operators.foveal import Attention, needs_raw_image
 from operators.foveal.features import attention_rows
@@ -21,9 +20,11 @@ from operators.foveal.tower import Pictures
 from operators.geometry import Boxes
 from operators.images import ImageError, decode_row
 from operators.masks import BoolMasks, decode_masks
+from operators.models import Encoder
 from operators.products import Features, Load, Masks, Report, no_report
 from operators.records import LOGIT_SCALE, error, features_schema, valid_regions
 from operators.sam_frame import SAM_FRAME_PX
+from operators.variants import MaskSource, Variant, variant
 from operators.views import ImageViews
 
 STAGE = "encode"
@@ -140,7 +141,7 @@ class EncodeWithClip:
     ) -> Iterator[tuple[Features, pa.Table]]:
         """Yield the features part of every wanted product for one shard of `IMAGE_ROW`s."""
         collected = {
-            p: _Collected(self._model(p.encoder), _attention(p), rows.num_rows, self._views_per_batch)
+            p: _Collected(self._model(p.encoder), p.variant.attention, rows.num_rows, self._views_per_batch)
             for p in wanted
         }
         masks: dict[Masks | None, pa.Table] = {p.masks: load(p.masks) for p in wanted if p.masks}
@@ -185,10 +186,6 @@ class EncodeWithClip:
         return self._models[encoder]
 
 
-def _attention(product: Features) -> Attention | None:
-    return getattr(product.variant, "attention", None)
-
-
 def _show(
     image: ImageViews, product: Features, model: ClipModel, boxes_xywh: Boxes, size_wh: tuple[int, int]
 ) -> _Shown:
@@ -198,7 +195,7 @@ def _show(
         every = image.views(variant, model.size_px, model.mean, model.std)
         return every if any(prompt.region != "none" for prompt, _ in variant.layers) else every[:1]
 
-    attention, drawn = _attention(product), views(product.variant)
+    attention, drawn = product.variant.attention, views(product.variant)
     if attention is None:
         return _Shown(drawn)
     rows = attention_rows(attention, boxes_xywh, size_wh, model.tower.grid)

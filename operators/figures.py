@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from operators.catalog import encoders_label
+from operators.models import encoders_label
 from operators.tables import Result
 
 STYLE: dict[Any, Any] = {

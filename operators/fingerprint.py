@@ -7,7 +7,21 @@ import json
 from importlib.metadata import version
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 FINGERPRINT_CHARS = 12
+
+
+class Value(BaseModel):
+    """Base of everything that enters a fingerprint: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def without_defaults(serialized: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Leave out at their default the fields that came later, so that older fingerprints stay valid."""
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in serialized.items()}
+    return {k: v for k, v in serialized.items() if k not in later or plain[k] != later[k]}
 
 
 def canonical_json(value: Any) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.catalog import prompted
 from operators.logits import Array, Images, exact_scores, half_scores, half_unit, unit
+from operators.method import prompted
 from operators.products import Predictions, Texts
 from operators.relations import Program
 from operators.text_vectors import TextVectors

@@ -13,12 +13,15 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
-from operators.catalog import Encoder, Method, Proposals, Segmenter, Value, Variant, encoders_label
-from operators.fingerprint import fingerprint, minor_version
+from operators.fingerprint import Value, fingerprint, minor_version
+from operators.method import Method, Proposals
+from operators.models import Encoder, Segmenter, encoders_label
 from operators.relations.options import Relations
+from operators.variants import Variant
 
 # Raise a version when the operator's output changes; `tests/unit/operators/test_versions.py` holds them.
 VERSIONS = {"masks": 1, "features": 1, "texts": 1, "predictions": 1}
+ATTENTION_VERSION = 1
 LIBRARIES = {
     "masks": ("pillow", "opencv-python-headless", "torch", "segment-anything"),
     "features": ("pillow", "opencv-python-headless", "torch", "open_clip_torch"),
@@ -97,7 +100,9 @@ class Features(Product):
 
     @property
     def slug(self) -> str:
-        return f"{_safe(self.variant.prompt)}-{_safe(self.encoder.name)}"
+        drawn = "+".join(prompt.name for prompt, _ in self.variant.layers)
+        attended = f"+{self.variant.attention.kind}" if self.variant.attention else ""
+        return f"{_safe(drawn + attended)}-{_safe(self.encoder.name)}"
 
     def identity(self) -> dict[str, Any]:
         return {
@@ -105,7 +110,7 @@ class Features(Product):
             "prompt_version": self.variant.definition.version,
             "encoder": _model_identity(self.encoder),
             "masks": self.masks.fingerprint if self.masks else None,
-        }
+        } | ({"attention_version": ATTENTION_VERSION} if self.variant.attention else {})
 
 
 class Texts(Product):
@@ -180,17 +185,17 @@ class Predictions(Product):
     @property
     def relations(self) -> Relations | None:
         """Return the settings of R, if the method has it."""
-        return getattr(self.method, "relations", None)
+        return self.method.relations
 
     @property
     def score_dtype(self) -> str:
         """Return the arithmetic of the scores: `float32` or `float16_compat`."""
-        return getattr(self.method, "score_dtype", "float32")
+        return self.method.score_dtype
 
     @property
     def exclude_same_image(self) -> bool:
         """Say whether S draws no caption of the image itself (FALIP's filter)."""
-        return getattr(self.method.subtraction, "exclude_same_image", False)
+        return self.method.subtraction is not None and self.method.subtraction.exclude_same_image
 
     def _features(self, variant: Variant, encoder: Encoder) -> Features:
         if variant.mask_source != "box":

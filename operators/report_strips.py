@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.catalog import Variant
 from operators.encode import masks_of
 from operators.gallery import NAMES
 from operators.images import ImageError, decode_row
@@ -17,6 +16,7 @@ from operators.products import Features, Masks, Predictions
 from operators.report import Picture, Strips
 from operators.report_pictures import data_uri, strip
 from operators.sam_frame import SAM_FRAME_PX
+from operators.variants import Variant
 from operators.views import ImageViews
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from operators.catalog import Segmenter
 from operators.checkpoint_file import read_state
 from operators.geometry import xywh_to_xyxy
 from operators.images import ImageError, decode_row, to_array
 from operators.masks import encode_masks
+from operators.models import Segmenter
 from operators.products import Load, Masks, Report, no_report
 from operators.records import MASKS, error, valid_regions
 from operators.sam_model import SegmentAnything

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.catalog import Subtraction
 from operators.fingerprint import canonical_json
+from operators.method import Subtraction
 
 
 def draw_negatives(

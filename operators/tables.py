@@ -11,9 +11,11 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from operators.catalog import Method, encoders_label, find_method, weights_label
+from operators.catalog import find_method
 from operators.datasets.splits import PUBLISHED
+from operators.method import Method
 from operators.metrics import SplitCount
+from operators.models import encoders_label, weights_label
 from operators.products import Predictions
 from operators.published import Published, Settings, published_results
 from operators.stats import Interval, clustered_interval

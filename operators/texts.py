@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.catalog import Encoder, prompted
 from operators.clip_model import ClipModel, OpenWeights
+from operators.method import prompted
+from operators.models import Encoder
 from operators.products import Report, no_report
 from operators.records import LOGIT_SCALE, text_features_schema
 from operators.relations import ParseError, Relations, texts_needed

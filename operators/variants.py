@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from operators.fingerprint import Value, without_defaults
+from operators.foveal import Attention, attention_code, needs_raw_image
 from operators.prompts import Fit, Parameter, VisualPrompt, find_prompt
 from operators.prompts.parameters import nearest, typed
 
@@ -16,12 +18,6 @@ Parameters = tuple[tuple[str, Parameter], ...]
 
 # Settings of the canvas, written like parameters. All layers of a drawing share them.
 CANVAS_SETTINGS: dict[str, Parameter] = {"canvas_px": 384, "fit": "resize", "crop_pct": 1.0}
-
-
-class Value(BaseModel):
-    """Base of everything that enters a fingerprint: frozen, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Layer(Value):
@@ -50,6 +46,7 @@ class Variant(Value):
         fit: how the canvas becomes a square (section 8).
         crop_pct: the canvas is made larger by 1 / crop_pct before it is cut.
         then: prompts drawn on the result, in order.
+        attention: how the encoder's attention is changed (`operators.foveal`), if it is.
     """
 
     prompt: str
@@ -60,16 +57,12 @@ class Variant(Value):
     fit: Fit = "resize"
     crop_pct: float = 1.0
     then: tuple[Layer, ...] = ()
+    attention: Attention | None = None
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out at their default the fields that came later, so that older fingerprints stay valid."""
-        later = {"fit": "resize", "crop_pct": 1.0, "then": ()}
-        return {
-            name: value
-            for name, value in serialize(self).items()
-            if name not in later or getattr(self, name) != later[name]
-        }
+        later = {"fit": "resize", "crop_pct": 1.0, "then": [], "attention": None}
+        return without_defaults(serialize(self), later)
 
     @property
     def definition(self) -> VisualPrompt:
@@ -93,7 +86,26 @@ class Variant(Value):
             arguments = ",".join(f"{name}={_written(value)}" for name, value in changed.items())
             written.append((prompt.code or prompt.name) + (f"({arguments})" if arguments else ""))
             settings = {}
+        if self.attention is not None:
+            written.append(attention_code(self.attention))
         return "+".join(written)
+
+    def attended(self, attention: Attention | None) -> Variant:
+        """Return the drawing with another attention.
+
+        Raises:
+            ValueError: if the drawing cuts the picture, so that boxes have no place on the encoder's grid; or
+                if it needs the raw image beside a drawing on a canvas, which is fitted in another way.
+        """
+        if attention is None:
+            return self
+        if any(prompt.crops for prompt, _ in self.layers) or self.fit != "resize":
+            raise ValueError(f"{self.code}: attention needs the whole image in the encoder's square")
+        if needs_raw_image(attention) and self.canvas_px:
+            raise ValueError(
+                f"{self.code}: this attention needs a drawing in native space, such as falip_circle"
+            )
+        return self.model_copy(update={"attention": attention})
 
 
 def variant(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from operators.catalog import MaskSource, Variant
 from operators.geometry import Boxes, xywh_to_xyxy
 from operators.images import to_array
 from operators.masks import BoolMasks
@@ -22,6 +21,7 @@ from operators.prompts.render import Pictures, canvas_to_input, native_to_input,
 from operators.prompts.sheet import Sheet
 from operators.resize import interleaved
 from operators.sam_frame import boxes_to_frame, to_frame
+from operators.variants import MaskSource, Variant
 
 FindMasks = Callable[[MaskSource], BoolMasks]
 

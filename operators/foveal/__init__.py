@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from operators.catalog import Value
+from operators.fingerprint import Value
 
 # Table 12's best choice for ViT-B/16 is 9-12; for other depths the paper says "last 4 layers".
 LAST_FOUR = "last4"
@@ -120,6 +120,23 @@ Attention = Annotated[
     FovealAttention | Unleash | Replacement | FeatureMask,
     Field(discriminator="kind"),
 ]
+
+
+# How attention is written after a drawing: `I+FA(alpha=0.3,layers=9-12)`.
+ATTENTION: dict[str, type[FovealAttention] | type[Unleash] | type[Replacement] | type[FeatureMask]] = {
+    "FA": FovealAttention,
+    "unleash": Unleash,
+    "exchange": Replacement,
+    "feature_mask": FeatureMask,
+}
+
+
+def attention_code(attention: Attention) -> str:
+    """Return a setting as it is written, with what is no default."""
+    name = next(name for name, kind in ATTENTION.items() if isinstance(attention, kind))
+    changed = {k: v for k, v in attention if v != type(attention).model_fields[k].default}
+    arguments = ",".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed.items())
+    return name + (f"({arguments})" if arguments else "")
 
 
 def needs_raw_image(attention: Attention) -> bool:

@@ -23,8 +23,8 @@ import pytest
 import torch
 from PIL import Image
 
-from operators.catalog import variant
 from operators.prompts import registered_prompts
+from operators.variants import variant
 from operators.views import ImageViews
 
 REGIONS, REPETITIONS = 20, 5

@@ -18,7 +18,7 @@ from infra.checkpoint_check import check_weights
 from infra.options import Exit, Options, main
 from infra.shards import InputError
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
-from operators.catalog import Encoder, Segmenter, Weights
+from operators.models import Encoder, Segmenter, Weights
 from operators.sam_architectures import build_sam
 
 TINY_SAM = json.dumps({"image_size": 64, "width": 32, "depth": 2, "heads": 2, "global_layers": [1]})

@@ -12,14 +12,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import operators.score
-from operators.catalog import Encoder, Method, Subtraction, Weights, variant
 from operators.clip_model import ClipModel, build_clip
 from operators.encode import EncodeWithClip
+from operators.method import Method, Subtraction
+from operators.models import Encoder, Weights
 from operators.products import Features, Predictions
 from operators.recipe_weights import fill_state_dict
 from operators.records import IMAGE_ROW
 from operators.score import ScoreExpressions
 from operators.texts import EncodeTexts
+from operators.variants import variant
 from operators.views import ImageViews
 
 FILE = "e2e.npz"

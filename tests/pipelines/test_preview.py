@@ -15,11 +15,11 @@ from infra.options import Exit, main
 from infra.preview import PreviewOptions, preview
 from infra.weights import local_file, resolve_encoder
 from operators.assignment import assign
-from operators.catalog import variant
 from operators.clip_model import ClipModel
 from operators.geometry import xywh_to_xyxy
 from operators.grid_proposals import GridProposal
 from operators.masks import decode_masks
+from operators.variants import variant
 from operators.views import ImageViews
 
 WIDTH, HEIGHT = 120, 90

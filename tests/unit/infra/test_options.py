@@ -64,7 +64,7 @@ def test_options_are_frozen() -> None:
         ("limit: 2.5", r"run\.yaml: limit: "),
         ("executor: spark", r"run\.yaml: executor: "),
         ("data: 5", r"run\.yaml: data: "),
-        ("datasets: [refcoco, flickr]", r"run\.yaml: datasets: "),
+        ("proposals: [gold, flickr]", r"run\.yaml: proposals: "),
         ("max_quarantined: 1.5", r"run\.yaml: max_quarantined: "),
         ("- data", r"run\.yaml: expected `option: value` lines"),
         ("just words", r"run\.yaml: expected"),

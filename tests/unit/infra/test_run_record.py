@@ -10,7 +10,8 @@ from infra.artifacts import ArtifactStore
 from infra.plan import Plan
 from infra.run_record import RecordedPlan, read_run, recorded_plan
 from infra.shards import InputError, Shard, Split
-from operators.catalog import Encoder, Segmenter, Weights, find_method
+from operators.catalog import find_method
+from operators.models import Encoder, Segmenter, Weights
 from operators.products import Predictions
 from operators.prompts import registered_prompts
 

@@ -20,7 +20,7 @@ from infra.published_weights import OPENAI, PUBLISHED
 from infra.random_weights import RandomWeightsOptions, write_random_weights
 from infra.shards import InputError
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
-from operators.catalog import Segmenter, Weights
+from operators.models import Segmenter, Weights
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY_SAM = {"image_size": 64, "width": 32, "depth": 2, "heads": 2, "global_layers": [1]}

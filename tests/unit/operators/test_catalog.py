@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.catalog import FIRST_BOX, Method, baseline, find_method, variant
+from operators.catalog import FIRST_BOX, find_method
+from operators.method import Method, baseline
 from operators.prompts import registered_prompts
 from operators.published import published_results
-from operators.variants import layered
+from operators.variants import layered, variant
 
 PROMPTS = registered_prompts()
 

@@ -12,8 +12,8 @@ import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
 
-from operators.catalog import Encoder, Weights
 from operators.clip_model import ClipModel, build_clip, read_clip_state
+from operators.models import Encoder, Weights
 
 TEXTS = [
     "a photo of a cat",

@@ -12,11 +12,12 @@ import pytest
 import tiny_models
 from PIL import Image
 
-from operators.catalog import Encoder, Variant, Weights, variant
 from operators.encode import EncodeWithClip
 from operators.foveal import FeatureMask, FovealAttention, Replacement, Unleash
+from operators.models import Encoder, Weights
 from operators.products import Features
 from operators.records import IMAGE_ROW
+from operators.variants import Variant, variant
 
 BOXES = [[2.0, 3.0, 20.5, 14.25], [10.0, 8.0, 25.0, 20.0], [-3.0, -2.0, 12.0, 30.0], [90.0, 0.0, 5.0, 5.0]]
 VALID = 3

@@ -7,11 +7,13 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from operators.catalog import FIRST_BOX, Method, variant
+from operators.catalog import FIRST_BOX
 from operators.figures import MAX_BARS, accuracy_figure
+from operators.method import Method
 from operators.metrics import ImageTally, SplitCount
 from operators.products import Predictions
 from operators.tables import Result, group_seeds
+from operators.variants import variant
 
 HOSTILE = ["<script>alert(1)</script>", "$x^{$", r"\frac{", "a\nb", "x" * 200, "‏abc", "日本"]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 import torch
 
-from operators.catalog import baseline, variant
 from operators.geometry import xywh_to_xyxy
+from operators.method import baseline
 from operators.prompts import VisualPrompt, find_prompt, registered_prompts
 from operators.prompts.canvas import Canvas
 from operators.prompts.photo import Photo
 from operators.prompts.render import render
 from operators.prompts.sheet import Sheet
+from operators.variants import variant
 
 DIGESTS = json.loads((Path(__file__).parent / "prompt_pixels.json").read_text())
 PROMPTS = registered_prompts()

@@ -8,12 +8,15 @@ import io
 import numpy as np
 import pytest
 
-from operators.catalog import FIRST_BOX, Encoder, Method, Segmenter, Weights, find_method, variant
+from operators.catalog import FIRST_BOX, find_method
 from operators.datasets.splits import PUBLISHED
+from operators.method import Method
 from operators.metrics import ImageTally, SplitCount
+from operators.models import Encoder, Segmenter, Weights
 from operators.products import Predictions
 from operators.reproduction import compare, reproduction_cells, reproduction_tables
 from operators.tables import Result, group_seeds
+from operators.variants import variant
 
 VAL = ("refcoco", "val")
 WHOLE = PUBLISHED["refcoco"]["val"].expressions

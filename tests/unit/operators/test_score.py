@@ -9,11 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from operators.catalog import FIRST_BOX, Encoder, Method, Subtraction, Weights, prompted, variant
+from operators.catalog import FIRST_BOX
 from operators.geometry import INVALID
+from operators.method import Method, Subtraction, prompted
+from operators.models import Encoder, Weights
 from operators.products import Features, Predictions, Product, Texts
 from operators.records import IMAGE_ROW, LOGIT_SCALE, error, features_schema, text_features_schema
 from operators.score import ScoreExpressions, candidate_regions, draw_negatives, softmax
+from operators.variants import variant
 
 SCALE = 10.0
 BOXES = [[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 10.0, 10.0], [40.0, 0.0, 10.0, 10.0]]

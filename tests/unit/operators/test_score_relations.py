@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 import operators.score
-from operators.catalog import Encoder, Method, Subtraction, Weights, prompted
 from operators.logits import half_scores, half_unit
+from operators.method import Method, Subtraction, prompted
+from operators.models import Encoder, Weights
 from operators.products import Features, Predictions, Product, Texts
 from operators.records import IMAGE_ROW, LOGIT_SCALE, features_schema, text_features_schema
 from operators.relations import BoxRelations, Relations, compile_expression, execute

@@ -8,21 +8,15 @@ import io
 import numpy as np
 import pytest
 
-from operators.catalog import (
-    FIRST_BOX,
-    Encoder,
-    Method,
-    Segmenter,
-    Subtraction,
-    Weights,
-    find_method,
-    variant,
-)
+from operators.catalog import FIRST_BOX, find_method
 from operators.datasets.splits import PUBLISHED
+from operators.method import Method, Subtraction
 from operators.metrics import ImageTally, SplitCount
+from operators.models import Encoder, Segmenter, Weights
 from operators.products import Predictions
 from operators.published import published_results
 from operators.tables import csv_table, group_seeds, latex_table, markdown_table
+from operators.variants import variant
 
 VAL, TEST_A = ("refcoco", "val"), ("refcoco", "testA")
 

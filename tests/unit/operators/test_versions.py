@@ -19,14 +19,16 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from operators.catalog import Encoder, Method, Subtraction, Weights, prompted, variant
 from operators.encode import EncodeWithClip
 from operators.fingerprint import fingerprint
 from operators.geometry import box_status
+from operators.method import Method, Subtraction, prompted
+from operators.models import Encoder, Weights
 from operators.products import VERSIONS, Features, Predictions, Product, Texts
 from operators.records import IMAGE_ROW, LOGIT_SCALE, features_schema, text_features_schema
 from operators.score import ScoreExpressions
 from operators.texts import EncodeTexts
+from operators.variants import variant
 
 CAPTIONS = ["Left cat", "the dog", "a man in RED", "left cat", "2nd from right"]
 BOXES = [[2.0, 3.0, 20.5, 14.25], [10.0, 8.0, 25.0, 20.0], [-3.0, -2.0, 12.0, 30.0], [90.0, 0.0, 5.0, 5.0]]

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 import operators.drawing
-from operators.catalog import baseline, variant
 from operators.drawing import draw
+from operators.method import baseline
 from operators.prompts.colors import parse_color
 from operators.prompts.text_color import lab_to_rgb, text_color
 from operators.resize import resize_masks
+from operators.variants import variant
 from operators.views import ImageViews
 
 BOXES_XYWH = np.array([[20.0, 10.0, 60.0, 50.0], [90.0, 30.0, 40.0, 80.0]])

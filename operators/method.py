@@ -1,0 +1,170 @@
+"""Methods: how a distribution over candidate boxes is made, and how that is written."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import SerializerFunctionWrapHandler, ValidationError, model_serializer
+
+from operators.fingerprint import Value, without_defaults
+from operators.foveal import ATTENTION, Attention
+from operators.notation import NotationError, WrittenLayer, WrittenMethod, parse
+from operators.prompts import find_prompt
+from operators.prompts.parameters import nearest
+from operators.relations.options import Relations
+from operators.variants import CANVAS_SETTINGS, MaskSource, Variant, layered, variant
+
+PHOTO = "a photo of {}"
+Proposals = Literal["gold", "detections", "sam-grid"]
+
+
+def prompted(template: str, raw: str) -> str:
+    """Put a lower-cased expression into a template (rec_scoring spec section 6)."""
+    return template.replace("{}", raw.lower())
+
+
+class Subtraction(Value):
+    """Score subtraction S: the mean score of captions drawn from the split's bank is taken away.
+
+    The draw is without replacement and depends on seed, dataset, split and expression alone (rec_scoring
+    spec section 8; the published runs are unseeded).
+
+    Attributes:
+        captions: how many are drawn; the whole bank if it has fewer.
+        seed: of the draw.
+        exclude_same_image: captions of the image itself are never drawn (FALIP's filter, falip spec section
+            6); FGVP draws them too.
+    """
+
+    captions: int = 500
+    seed: int = 0
+    exclude_same_image: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(serialize(self), {"exclude_same_image": False})
+
+
+class Method(Value):
+    """How a distribution over candidate boxes is made from an image and an expression.
+
+    Attributes:
+        name: what tables call it.
+        variants: drawings whose scores are reduced; none means that every candidate scores the same.
+        template: text given to CLIP, `{}` standing for the lower-cased expression.
+        reduce: how variants are combined.
+        subtraction: settings of S, if it is used.
+        relations: settings of R, if it is used.
+        score_dtype: arithmetic of the scores; `float16_compat` rounds where the published programs compute in
+            half precision on a GPU (rec_scoring spec section 14).
+    """
+
+    name: str
+    variants: tuple[Variant, ...] = ()
+    template: str = PHOTO
+    reduce: Literal["sum", "max"] = "sum"
+    subtraction: Subtraction | None = None
+    relations: Relations | None = None
+    score_dtype: Literal["float32", "float16_compat"] = "float32"
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(serialize(self), {"relations": None, "score_dtype": "float32"})
+
+    @property
+    def codes(self) -> str:
+        """Return the paper notation of the drawings (`P|D4`)."""
+        return "|".join(v.code for v in self.variants) or "–"
+
+    @property
+    def notation(self) -> str:
+        """Return drawings and post-processing as papers write them (`D1|D3|D4,S`)."""
+        post = ("R" if self.relations else "") + ("S" if self.subtraction else "")
+        return self.codes + (f",{post}" if post else "")
+
+    def with_seed(self, seed: int) -> Method:
+        """Return the method with another seed of S; itself if it draws nothing."""
+        if self.subtraction is None:
+            return self
+        return self.model_copy(update={"subtraction": self.subtraction.model_copy(update={"seed": seed})})
+
+
+# What may follow the drawings, and the fields of the method that it sets.
+POST_PROCESSING: dict[str, dict[str, Any]] = {
+    "S": {"subtraction": Subtraction()},
+    "R": {"relations": Relations()},
+    "RS": {"relations": Relations(), "subtraction": Subtraction()},
+}
+
+
+def baseline(notation: str, mask_source: MaskSource = "box") -> Method:
+    """Make a method from its notation (`P`, `P|D4`, `D1|D3|D4,S`, `D4(sigma_px=50)+D1|P`).
+
+    Raises:
+        ValueError: for what the grammar of `operators.notation` does not allow, an unknown drawing, parameter
+            or post-processing, or an impossible value; it names the column and the nearest names.
+    """
+    written = parse(notation)
+    variants = tuple(_drawing(written, layers, mask_source) for layers in written.drawings)
+    post = written.post
+    if post is not None and post.text not in POST_PROCESSING:
+        known = ", ".join(POST_PROCESSING)
+        raise written.error(post, f"unknown post-processing {post.text!r}; known: {known}")
+    settings = POST_PROCESSING[post.text] if post else {}
+    return Method(name=notation.replace(" ", ""), variants=variants, **settings)
+
+
+def _drawing(written: WrittenMethod, layers: tuple[WrittenLayer, ...], mask_source: MaskSource) -> Variant:
+    """Settings of the canvas may stand at any layer and hold for all; attention follows what is drawn."""
+    attention, whole = None, layers
+    if layers[-1].name.text in ATTENTION:
+        attention = _attention(written, layers[-1])
+        layers = layers[:-1]
+    canvas: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.arguments:
+            if name.text in CANVAS_SETTINGS and canvas.setdefault(name.text, value.text) != value.text:
+                raise written.error(name, f"{name.text} was {canvas[name.text]} for another layer")
+    try:
+        variants = [_layer(written, layer, mask_source, canvas) for layer in layers]
+        drawn = layered(variants) if variants else variant("raw")
+        return drawn.attended(attention)
+    except NotationError:
+        raise
+    except ValueError as problem:
+        raise written.error((layers or whole)[0].name, str(problem)) from problem
+
+
+def _attention(written: WrittenMethod, layer: WrittenLayer) -> Attention:
+    word = layer.name
+    setting, given = ATTENTION[word.text], {}
+    for word, value in layer.arguments:
+        if word.text not in setting.model_fields or word.text == "kind":
+            known = nearest(word.text, [f for f in setting.model_fields if f != "kind"])
+            raise written.error(word, f"{layer.name.text} has no parameter {word.text!r}; nearest: {known}")
+        given[word.text] = value.text
+    try:
+        return setting.model_validate(given)
+    except ValidationError as problem:
+        detail = problem.errors(include_url=False)[0]
+        raise written.error(word, f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}") from problem
+
+
+def _layer(
+    written: WrittenMethod, layer: WrittenLayer, mask_source: MaskSource, canvas: dict[str, Any]
+) -> Variant:
+    given: dict[str, Any] = {}
+    word = layer.name
+    try:
+        prompt = find_prompt(word.text)
+        for word, value in layer.arguments:
+            if word.text in given:
+                raise ValueError(f"parameter {word.text!r} is given twice")
+            if word.text in CANVAS_SETTINGS and prompt.space == "native":
+                raise ValueError(f"visual prompt {prompt.name!r} draws in native space and has no canvas")
+            given[word.text] = value.text
+            # With one argument more each time, so that a complaint is about the column of `word`.
+            variant(prompt.name, mask_source=mask_source, **given)
+        return variant(prompt.name, mask_source=mask_source, **{**canvas, **given})
+    except ValueError as problem:
+        raise written.error(word, str(problem)) from problem
