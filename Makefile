@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup test lint format benchmarks constraints clean
+.PHONY: setup quickstart test lint format benchmarks retrain readme constraints clean
 
 setup: $(STAMP)
 
@@ -11,6 +11,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
+
+quickstart: setup
+	$(BIN)/python pipelines/quickstart.py
 
 test: setup
 	$(BIN)/python -m pytest
@@ -26,6 +29,14 @@ format: setup
 
 benchmarks: setup
 	$(BIN)/python -m pytest -m benchmarks -s
+
+# The small models anew, and everything that depends on them: hashes, README's table and pictures.
+retrain: setup
+	$(BIN)/python pipelines/train_shapes.py --out infra/bundled --state build/training
+	$(MAKE) readme
+
+readme: setup
+	$(BIN)/python pipelines/quickstart.py --executor inline --out build/quickstart --readme .
 
 # After changing versions in pyproject.toml: install freely, test, then pin what was tested.
 constraints: setup

@@ -19,11 +19,14 @@ from infra.run_record import finish
 from infra.shards import InputError, Manifest, Split, read_manifest, require_files
 from infra.vocabulary import check_words
 from infra.weights import resolve_encoder, resolve_segmenter
-from operators.catalog import find_method
+from operators.catalog import Row, find_rows
 from operators.method import Method
 from operators.models import Encoder, Segmenter
 from operators.products import Predictions
 from operators.variants import MaskSource
+
+# Where neither the command line nor the catalogue names any.
+ENCODERS = "ViT-B-32:openai"
 
 
 def benchmark(options: BenchmarkOptions) -> int:
@@ -81,20 +84,23 @@ def make_plan(options: BenchmarkOptions) -> Plan:
                 raise InputError(
                     f"{options.data} has no {proposals!r} proposals for {dataset}; it has: {known}"
                 )
-    methods = [_method(text, options.masks) for text in options.methods]
+    rows = [row for text in options.methods for row in _rows(text, options.masks)]
     segmenter = None
-    if any(v.mask_source == "box" for method in methods for v in method.variants):
+    if any(v.mask_source == "box" for row in rows for v in row.method.variants):
         segmenter = resolve_segmenter(options.segmenter, options.dtype)
-    ensembles = [
-        tuple(resolve_encoder(e, options.dtype) for e in text.split(",")) for text in options.encoders
-    ]
+    wanted = [(row.method, text) for row in rows for text in _ensembles(row, options)]
+    ensembles = {
+        text: tuple(resolve_encoder(e, options.dtype) for e in text.split(",") if e)
+        for text in dict.fromkeys(text for _, text in wanted)
+    }
+    methods = [(method, ensembles[text]) for method, text in wanted]
     artifacts = options.artifacts or storage.join(options.out, "artifacts")
     return Plan(
         data=storage.absolute(options.data),
         store=ArtifactStore(storage.absolute(artifacts)),
         shards=choose_shards(manifest, splits, options.limit),
         splits=splits,
-        predictions=_predictions(options, methods, ensembles, segmenter, splits),
+        predictions=_predictions(options, methods, segmenter, splits),
         settings=Settings(
             device=options.device,
             threads=options.threads,
@@ -124,12 +130,11 @@ def _chosen_splits(manifest: Manifest, options: BenchmarkOptions) -> tuple[Split
 
 def _predictions(
     options: BenchmarkOptions,
-    methods: Sequence[Method],
-    ensembles: Sequence[tuple[Encoder, ...]],
+    methods: Sequence[tuple[Method, tuple[Encoder, ...]]],
     segmenter: Segmenter | None,
     splits: Sequence[Split],
 ) -> tuple[Predictions, ...]:
-    """Cross methods, ensembles, proposal sources and seeds; a method asks only for what it uses."""
+    """Cross methods with their ensembles, proposal sources and seeds; a method asks only for what it uses."""
     names = tuple((split.dataset, split.split, split.bank_digest) for split in splits)
     products = [
         Predictions(
@@ -139,19 +144,25 @@ def _predictions(
             segmenter=segmenter if any(v.mask_source == "box" for v in method.variants) else None,
             splits=names,
         )
-        for method in methods
-        for encoders in (ensembles if method.variants else [()])
+        for method, encoders in methods
         for proposals in options.proposals
         for seed in options.seeds
     ]
     return tuple(dict.fromkeys(products))
 
 
-def _method(text: str, masks: MaskSource) -> Method:
+def _rows(text: str, masks: MaskSource) -> Sequence[Row]:
     try:
-        return find_method(text, masks)
+        return find_rows(text, masks)
     except ValueError as problem:
         raise InputError(f"--methods: {problem}") from problem
+
+
+def _ensembles(row: Row, options: BenchmarkOptions) -> Sequence[str]:
+    """Return what a method runs with: the ensembles asked for, else its published one; "" if it uses none."""
+    if not row.method.variants:
+        return [""]
+    return options.encoders or [row.encoders or ENCODERS]
 
 
 def _urls(options: BenchmarkOptions) -> dict[str, str | None]:

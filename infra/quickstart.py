@@ -10,12 +10,13 @@ from pydantic import Field
 from infra import storage
 from infra.benchmark import run_benchmark
 from infra.options import BenchmarkOptions, ExecutorOptions, Exit
+from infra.quickstart_readme import write_readme
 from infra.report import write_report
 from infra.scenes import prepare_scenes
 from operators.catalog import NAMED
 from operators.prompts import registered_prompts
 
-METHODS = ("I", "P", "C1", "D4", "P|D4", "P|D4,S")
+METHODS = ("I", "P", "C1", "D4", "P|D4", "P|D4,S", "P|D4,R", "I+FA")
 CLIP, SAM = "clip-shapes", "sam-shapes"
 
 
@@ -30,6 +31,8 @@ class QuickstartOptions(ExecutorOptions):
     """Of the scenes. The bundled models were trained on others, whatever the number."""
     all: bool = False
     """Score every method and every drawing, not the fixed few."""
+    readme: str | None = None
+    """Folder of a checkout whose README.md gets the table and the pictures."""
 
 
 def quickstart(options: QuickstartOptions) -> int:
@@ -50,6 +53,8 @@ def quickstart(options: QuickstartOptions) -> int:
     )
     if run is not None and status != Exit.INCOMPLETE:
         print(f"report: {write_report(run)}")
+        if options.readme:
+            write_readme(options.readme, run)
     print(
         f"all of it took {time.monotonic() - started_s:.0f} s; accuracies are of tiny models on drawn shapes"
     )

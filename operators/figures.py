@@ -57,7 +57,7 @@ def accuracy_figure(results: Sequence[Result], dataset: str, splits: Sequence[st
         panels[0].set_yticks(range(len(shown)), labels=_labels(shown), parse_math=False)
         panels[0].invert_yaxis()
         _add_legend(figure, shown, any(r.published(dataset, s) for r in shown for s in splits))
-        return _svg(figure)
+        return svg_document(figure)
 
 
 def _draw_panel(axes: Axes, results: Sequence[Result], split: tuple[str, str]) -> None:
@@ -110,7 +110,7 @@ def _add_legend(figure: Figure, results: Sequence[Result], with_published: bool)
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False, fontsize=8)
 
 
-def _svg(figure: Figure) -> bytes:
+def svg_document(figure: Figure) -> bytes:
     """Write SVG without the document type, metadata and addresses that matplotlib adds."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})

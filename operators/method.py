@@ -57,6 +57,8 @@ class Method(Value):
         relations: settings of R, if it is used.
         score_dtype: arithmetic of the scores; `float16_compat` rounds where the published programs compute in
             half precision on a GPU (rec_scoring spec section 14).
+        ties: which of several most probable candidates is taken; `random` draws one, the same for the same
+            dataset, split and expression.
     """
 
     name: str
@@ -66,10 +68,12 @@ class Method(Value):
     subtraction: Subtraction | None = None
     relations: Relations | None = None
     score_dtype: Literal["float32", "float16_compat"] = "float32"
+    ties: Literal["first", "random"] = "first"
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_defaults(serialize(self), {"relations": None, "score_dtype": "float32"})
+        later = {"relations": None, "score_dtype": "float32", "ties": "first"}
+        return without_defaults(serialize(self), later)
 
     @property
     def codes(self) -> str:
@@ -78,9 +82,31 @@ class Method(Value):
 
     @property
     def notation(self) -> str:
-        """Return drawings and post-processing as papers write them (`D1|D3|D4,S`)."""
+        """Return drawings and post-processing as papers write them (`D1|D3|D4,S`); the name without drawings."""
+        if not self.variants:
+            return self.name
         post = ("R" if self.relations else "") + ("S" if self.subtraction else "")
         return self.codes + (f",{post}" if post else "")
+
+    def but(self, **settings: Any) -> Method:
+        """Return a method that differs in some settings, which are checked as in a new one.
+
+        Raises:
+            ValueError: for an unknown setting or an impossible value.
+        """
+        return Method.model_validate({**dict(self), **settings})
+
+    def with_masks(self, mask_source: MaskSource) -> Method:
+        """Return the method with other masks for the drawings that use them.
+
+        Raises:
+            ValueError: if it has such drawings and the source is `none`.
+        """
+        if mask_source == "none" and any(v.mask_source != "none" for v in self.variants):
+            raise ValueError(f"method {self.name!r} draws with masks; choose box or exact masks")
+        given = {"mask_source": mask_source, "canvas_source": "sam_frame" if mask_source == "box" else "native"}
+        drawn = [v if v.mask_source == "none" else v.model_copy(update=given) for v in self.variants]
+        return self.model_copy(update={"variants": tuple(drawn)})
 
     def with_seed(self, seed: int) -> Method:
         """Return the method with another seed of S; itself if it draws nothing."""

@@ -12,7 +12,8 @@ class Settings(NamedTuple):
     """What must agree before a published number may stand beside ours.
 
     Attributes:
-        settings: method in paper notation (`P|D4,R`).
+        settings: method in paper notation (`P|D4,R`), or by its name in the catalogue where notation does not
+            say everything (`cpt-adapted`); `operators.catalog.find_method` knows both.
         encoders: open_clip names of the ensemble, `–` where none is used.
         proposals: source of the candidate boxes.
     """
@@ -33,11 +34,24 @@ class Published(NamedTuple):
 
 @cache
 def published_results() -> dict[Settings, Published]:
-    """Return every carried number by its settings."""
+    """Return every carried number whose settings are known, by these."""
+    return {settings: number for settings, number, assumed in _rows() if not assumed}
+
+
+@cache
+def assumed_results() -> dict[Settings, tuple[Published, str]]:
+    """Return the numbers of which some setting is not published: our assumption, and what it is about."""
+    return {settings: (number, assumed) for settings, number, assumed in _rows() if assumed}
+
+
+@cache
+def _rows() -> list[tuple[Settings, Published, str]]:
     text = files("operators").joinpath("published.csv").read_text(encoding="utf-8")
-    return {
-        Settings(row["settings"], row["encoders"], row["proposals"], row["dataset"], row["split"]): Published(
-            float(row["accuracy_percent"]), f"{row['paper']}, {row['table']}, {row['method']}"
+    return [
+        (
+            Settings(row["settings"], row["encoders"], row["proposals"], row["dataset"], row["split"]),
+            Published(float(row["accuracy_percent"]), f"{row['paper']}, {row['table']}, {row['method']}"),
+            row["assumed"],
         )
         for row in csv.DictReader(text.splitlines())
-    }
+    ]

@@ -2,24 +2,27 @@
 
 A line of the results has a counterpart if a published number carries its notation (drawings and
 post-processing, in order) on the same split. Of several the one with most settings in common is taken.
-Whatever still differs is named in the row: such a row shows distance, not failure.
+Whatever still differs is named in the row, and so is what the paper does not say: such a row shows distance,
+not failure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from statistics import mean
 from typing import NamedTuple
 
+from operators.catalog import find_method
 from operators.metrics import SplitCount
-from operators.published import Published, published_results
+from operators.published import Published, Settings, assumed_results, published_results
 from operators.stats import Interval
 from operators.tables import NOTHING, Result, differences, latex, markdown, mean_and_spread, spreadsheet
 
 NOTE = (
     "Difference is ours minus published, in points. The interval is the 95 % bootstrap interval of ours with "
     "images drawn whole; inside says that it holds the published number. A row whose settings differ from "
-    "the published ones says which, and is no reproduction."
+    "the published ones, or assumes one that was not published, says which, and is no reproduction."
 )
 HEADERS = ("Method", "Encoders", "Prompts", "Post-processing", "Proposals", "Split", "Differs in")
 NUMBERS = ("published", "ours", "difference", "n", "95 % interval", "published is")
@@ -31,7 +34,7 @@ CSV_COLUMNS = (
 
 
 class Comparison(NamedTuple):
-    """A published number beside ours on one split; `differs` names the settings that are not the same."""
+    """A published number beside ours on one split; `differs` names the settings that may not be the same."""
 
     result: Result
     split: tuple[str, str]
@@ -94,14 +97,25 @@ def _closest(result: Result, split: tuple[str, str]) -> tuple[Published, list[st
     """Return the published number with the fewest settings that differ, and these; the first of equals."""
     product, count = result.product, result.counts[0].get(split, SplitCount())
     found = [
-        (differences(product, settings, count.total), number)
-        for settings, number in published_results().items()
-        if settings.settings == result.notation and (settings.dataset, settings.split) == split
+        (differences(product, settings, count.total) + unknown, number)
+        for settings, number, unknown in _carried().get((result.notation, *split), [])
     ]
     if not found:
         return None
     differs, number = min(found, key=lambda pair: len(pair[0]))
     return number, differs
+
+
+@cache
+def _carried() -> dict[tuple[str, str, str], list[tuple[Settings, Published, list[str]]]]:
+    """Return all numbers, and what is unknown about each, by (notation, dataset, split)."""
+    settled = [(settings, number, []) for settings, number in published_results().items()]
+    assumed = [(s, number, [f"not published: {what}"]) for s, (number, what) in assumed_results().items()]
+    carried: dict[tuple[str, str, str], list[tuple[Settings, Published, list[str]]]] = {}
+    for settings, number, unknown in [*settled, *assumed]:
+        place = (find_method(settings.settings).notation, settings.dataset, settings.split)
+        carried.setdefault(place, []).append((settings, number, unknown))
+    return carried
 
 
 def _words(comparison: Comparison) -> tuple[str, str, str, str, str, str]:

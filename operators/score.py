@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from operators.fingerprint import fingerprint
 from operators.geometry import INVALID, iou_xywh
 from operators.image_scores import Drawn, Fault, ImageScorer, MeanNegatives, Question, Row, SplitTexts
 from operators.logits import Array
@@ -149,7 +150,7 @@ class _ShardScorer:
     def _decide(
         self, prediction: Row, question: Question, scores_TR: Array, row: Row, boxes: _CandidateBoxes
     ) -> Fault | None:
-        """Fill in scores, probabilities and the first most probable candidate; return a fault, if any.
+        """Fill in scores, probabilities and the most probable candidate; return a fault, if any.
 
         Candidates without area get probability 0 (rec_scoring spec section 2.4).
         """
@@ -165,7 +166,8 @@ class _ShardScorer:
             found = execute(question.program, by_text, boxes.relations(candidates), options)
         probabilities = np.zeros(len(candidates), dtype=np.float32)
         probabilities[valid] = found
-        predicted = candidates[int(np.flatnonzero(valid)[found.argmax()])]
+        chosen = int(found.argmax()) if self._product.method.ties == "first" else _drawn_tie(found, question)
+        predicted = candidates[int(np.flatnonzero(valid)[chosen])]
         targets = [row["regions"][i]["box_xywh"] for i in question.ref["target_region_ids"]]
         overlaps = iou_xywh(np.array([row["regions"][predicted]["box_xywh"]]), np.array(targets))
         prediction["scores"] = [
@@ -216,6 +218,16 @@ def softmax(scores: Array) -> Array:
     """Return the softmax of a vector."""
     exponentials = np.exp(scores - scores.max())
     return exponentials / exponentials.sum()
+
+
+def _drawn_tie(probabilities: NDArray[Any], question: Question) -> int:
+    """Draw one of the most probable; NaN makes the first one, as everywhere."""
+    most = np.flatnonzero(probabilities == probabilities.max())
+    if not len(most):
+        return 0
+    ref = question.ref
+    place = ["ties", ref["dataset"], ref["split"], question.expression["expression_id"]]
+    return int(most[int(fingerprint(place), 16) % len(most)])
 
 
 def _blank(question: Question) -> Row:

@@ -115,7 +115,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ([*REQUIRED, "--limit", "0"], "limit"),
         ([*REQUIRED, "--threads", "0"], "threads"),
         ([*REQUIRED, "--max-quarantined", "2"], "max_quarantined"),
-        ([*REQUIRED, "--datasets", "flickr"], "flickr"),
+        ([*REQUIRED, "--proposals", "flickr"], "flickr"),
     ],
 )
 def test_a_bad_flag_ends_with_2_and_the_job_is_not_started(flags: list[str], said: str, capsys) -> None:
