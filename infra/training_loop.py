@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 import time
 from collections import deque
@@ -17,10 +16,9 @@ import torch
 
 from infra.stages import settle_torch
 from operators.training import make_task
-from operators.training.task import Task, make_optimizer, to_device
+from operators.training.task import Task, learning_rate_at, make_optimizer, to_device
 
 STATE = "state.pt"
-WARMUP_SHARE = 0.05
 MAX_GRADIENT = 1.0
 
 
@@ -67,13 +65,11 @@ def _batches(config: dict[str, Any], first: int) -> Iterator[tuple[int, Any]]:
 
 def _step(task: Task, model: Any, optimizer: Any, batch: Any, config: dict[str, Any], step: int) -> float:
     torch.manual_seed(config["seed"] * 1_000_003 + step)  # what a step draws does not depend on earlier ones
-    progress = step / config["steps"]
-    warm = min(1.0, (progress + 1 / config["steps"]) / WARMUP_SHARE)
     for group in optimizer.param_groups:
-        group["lr"] = task.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress))
+        group["lr"] = learning_rate_at(task, step)
     model.train()
     with torch.autocast(config["device"], dtype=torch.bfloat16):
-        loss = task.loss(model, batch, progress)
+        loss = task.loss(model, batch, step / config["steps"])
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from operators.datasets.scenes.layout import COLORS, PATTERNS, SHAPES, Look
 from operators.datasets.scenes.wording import VOCABULARY
 from operators.geometry import Boxes
 from operators.method import PHOTO, prompted
-from operators.prompts.render import CLIP_MEAN, CLIP_STD
+from operators.prompts.render import CLIP_MEAN, CLIP_STD, native_to_input
 from operators.training.captions import caption
 from operators.training.first_layer import encode_any_size, settle_first_layer
 from operators.training.task import ModelFolder
@@ -51,11 +51,8 @@ ARCHITECTURE = {
         "tokenizer_kwargs": {"words": list(VOCABULARY)},
     },
 }
-# Shapes are learned first, from small crops, where a step is cheap and a thing fills the picture.
-CROP_STEPS, CROP_PX, CROP_SCENES_PER_STEP = 700, 72, 14
-SCENES_PER_STEP = 28
-# Then whole drawings. Dropping half of the patches halves the cost (FLIP, arXiv:2212.00794), but for the end.
-DROPPED_SHARE, WHOLE_FROM = 0.5, 0.85
+# Dropping half of the patches halves the cost (FLIP, arXiv:2212.00794), but for the end.
+DROPPED_SHARE, WHOLE_FROM = 0.5, 0.87
 RAW = variant("raw")
 # What a training scene is shown as, with its share: surroundings kept, cut off, blurred, or a red ellipse.
 DRAWINGS: tuple[tuple[float, Variant], ...] = (
@@ -68,9 +65,40 @@ DRAWINGS: tuple[tuple[float, Variant], ...] = (
     (0.06, variant("C1", thickness_px=4)),
     (0.04, variant("falip_circle")),
 )
+SHARP = variant("D4", mask_source="exact")
+WATCHED = {"P": variant("P"), "D4": SHARP, "C1": variant("C1"), "I": RAW}
+
+
+class Stage(NamedTuple):
+    """A part of the training.
+
+    Attributes:
+        steps: how many.
+        scenes: shown in one step.
+        size_px: side of the views; small ones are cheap.
+        drawings: what a scene is shown as, with shares.
+        windows: views are cut from the drawing at random around each thing.
+    """
+
+    steps: int
+    scenes: int
+    size_px: int
+    drawings: tuple[tuple[float, Variant], ...]
+    windows: bool = False
+
+
+# Shapes are learned from small pictures: filling them, then anywhere in them. Whole drawings alone teach
+# colours and nothing else in this time.
+STAGES = (
+    Stage(700, 14, 72, ((1.0, WATCHED["P"]),)),
+    Stage(400, 28, IMAGE_PX, DRAWINGS),
+    Stage(500, 14, 72, ((1.0, SHARP),), windows=True),
+    Stage(400, 28, IMAGE_PX, DRAWINGS),
+)
+# Side of a thing as a share of its window's.
+WINDOW_SHARES = (0.3, 1.0)
 ATTRIBUTES = {"shape": SHAPES, "color": COLORS, "pattern": PATTERNS}
 JITTERED_SHARE, JITTER = 0.4, 0.05
-WATCHED = {"P": variant("P"), "D4": variant("D4", mask_source="exact"), "C1": variant("C1"), "I": RAW}
 MAX_LOGIT_SCALE = float(np.log(100))
 
 
@@ -78,8 +106,10 @@ class ClipShapes:
     """The task: what is learned, from what, and how well it is known (see `operators.training.task`)."""
 
     name = "clip-shapes"
-    steps = 1600
+    steps = sum(stage.steps for stage in STAGES)
     learning_rate = 1e-3
+    # The first cycle is cut short by a warm restart (SGDR, arXiv:1608.03983).
+    cycles = ((0, 1600), (1100, 900))
     folder = ModelFolder(
         "open_clip_config.json",
         "open_clip_model.safetensors",
@@ -109,17 +139,18 @@ class ClipShapes:
             (V, V): whether caption j is true of what view i points at (of anything in it, for raw views); and
             `attributes` int64 (V, 3): shape, colour and pattern, -1 for raw views.
         """
-        crops = step < CROP_STEPS
+        stage, numbers = _stage_at(step)
         views, texts, said, looks = [], [], [], []
-        for number in _scene_numbers(step):
+        for number in numbers:
             random = np.random.RandomState([self._seed, 17, number])
             scene = make_scene(self._seed, "train", number)
-            chosen = random.choice(len(DRAWINGS), p=[share for share, _ in DRAWINGS])
-            drawing = WATCHED["P"] if crops else DRAWINGS[chosen][1]
+            chosen = random.choice(len(stage.drawings), p=[share for share, _ in stage.drawings])
+            drawing = stage.drawings[chosen][1]
             things = [[thing.look] for thing in scene.layout.things]
             if drawing == RAW:
                 things = [[look for (look,) in things]]
-            views.append(_draw(scene, drawing, random, CROP_PX if crops else IMAGE_PX)[: len(things)])
+            draw = _draw_windows if stage.windows else _draw
+            views.append(draw(scene, drawing, random, stage.size_px)[: len(things)])
             for looks_of_view in things:
                 text, description = caption(looks_of_view[random.randint(len(looks_of_view))], random)
                 texts.append(text)
@@ -167,11 +198,41 @@ class ClipShapes:
         return {f"accuracy {name}": float(np.mean(hits)) for name, hits in correct.items()}
 
 
-def _scene_numbers(step: int) -> range:
-    """Return the numbers of the scenes of a step; no scene is shown twice."""
-    crops, drawings = min(step, CROP_STEPS), max(step - CROP_STEPS, 0)
-    first = crops * CROP_SCENES_PER_STEP + drawings * SCENES_PER_STEP
-    return range(first, first + (CROP_SCENES_PER_STEP if step < CROP_STEPS else SCENES_PER_STEP))
+def _stage_at(step: int) -> tuple[Stage, range]:
+    """Return the stage of a step and the numbers of its scenes; no scene is shown twice."""
+    first = 0
+    for stage in STAGES[:-1]:
+        if step < stage.steps:
+            break
+        first, step = first + stage.steps * stage.scenes, step - stage.steps
+    else:
+        stage = STAGES[-1]
+    first += step * stage.scenes
+    return stage, range(first, first + stage.scenes)
+
+
+def _draw_windows(scene: Scene, drawing: Variant, random: np.random.RandomState, size_px: int) -> Tensor:
+    """Cut a window around each thing from its drawing, so that it is of any size and in any place."""
+    boxes_xywh = np.array(scene.boxes_xywh)
+    pictures = _views(scene, boxes_xywh).pictures(drawing)
+    windows = []
+    for picture, (x, y, w, h) in zip(pictures, boxes_xywh, strict=True):
+        height, width = picture.shape[:2]
+        scale = width / scene.layout.width_px
+        share = random.uniform(*WINDOW_SHARES)
+        across, down = (max(int(side * scale / share), 1) for side in (w, h))
+        left, top = (
+            _start(x * scale, w * scale, across, width, random),
+            _start(y * scale, h * scale, down, height, random),
+        )
+        windows.append(torch.from_numpy(picture[top : top + down, left : left + across].copy()))
+    return native_to_input(windows, size_px)
+
+
+def _start(start: float, side: float, window: int, whole: int, random: np.random.RandomState) -> int:
+    """Choose where a window begins along one axis, so that it holds a thing and stays inside the picture."""
+    low, high = max(start + side - window, 0.0), max(min(start, whole - window), 0.0)
+    return int(random.uniform(min(low, high), max(low, high)))
 
 
 def _numbers(looks: Sequence[Look]) -> list[int]:
@@ -188,12 +249,14 @@ def _contrast(logits_NM: Tensor, fits_NM: Tensor) -> Tensor:
 
 
 def _draw(scene: Scene, drawing: Variant, random: np.random.RandomState | None, size_px: int) -> Tensor:
-    boxes = np.array(scene.boxes_xywh)
+    boxes_xywh = np.array(scene.boxes_xywh)
     if random is not None and random.uniform() < JITTERED_SHARE:
-        boxes = _jittered(boxes, random)
-    masks_of = lambda source: scene.masks_NHW  # noqa: E731
-    drawn = ImageViews(Image.fromarray(scene.image_HWC), boxes, masks_of=masks_of)
-    return drawn.views(drawing, size_px, CLIP_MEAN, CLIP_STD)
+        boxes_xywh = _jittered(boxes_xywh, random)
+    return _views(scene, boxes_xywh).views(drawing, size_px, CLIP_MEAN, CLIP_STD)
+
+
+def _views(scene: Scene, boxes_xywh: Boxes) -> ImageViews:
+    return ImageViews(Image.fromarray(scene.image_HWC), boxes_xywh, masks_of=lambda _: scene.masks_NHW)
 
 
 def _jittered(boxes_xywh: Boxes, random: np.random.RandomState) -> Boxes:

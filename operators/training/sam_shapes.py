@@ -32,8 +32,9 @@ class SamShapes:
     """The task: what is learned, from what, and how well it is known (see `operators.training.task`)."""
 
     name = "sam-shapes"
-    steps = 800
+    steps = 600
     learning_rate = 8e-4
+    cycles = ((0, steps),)
     folder = ModelFolder(
         "sam_config.json",
         "sam_model.safetensors",

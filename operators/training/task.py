@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
 WEIGHT_DECAY = 0.05
+WARMUP_SHARE = 0.05
 BETAS = (0.9, 0.98)
 
 
@@ -27,12 +29,14 @@ class Task(Protocol):
         name: of the model.
         steps: optimiser steps of a whole training.
         learning_rate: its peak.
+        cycles: first step and length of each fall of the learning rate along a cosine.
         folder: how the model is stored.
     """
 
     name: str
     steps: int
     learning_rate: float
+    cycles: tuple[tuple[int, int], ...]
     folder: ModelFolder
 
     def build(self) -> torch.nn.Module:
@@ -57,6 +61,14 @@ def make_optimizer(task: Task, model: torch.nn.Module) -> torch.optim.AdamW:
     rest = [p for p in model.parameters() if p.ndim < 2]
     groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=task.learning_rate, betas=BETAS)
+
+
+def learning_rate_at(task: Task, step: int) -> float:
+    """Return the learning rate of a step: a short rise, then half a cosine, in every cycle."""
+    first, length = next(cycle for cycle in reversed(task.cycles) if cycle[0] <= step)
+    done = (step - first) / length
+    rise = min(1.0, (done + 1 / length) / WARMUP_SHARE)
+    return task.learning_rate * rise * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0)))
 
 
 def to_device(batch: Any, device: str) -> Any:

@@ -17,6 +17,7 @@ class Line:
     name = "line"
     steps = 8
     learning_rate = 0.1
+    cycles = ((0, 4), (4, 4))
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
