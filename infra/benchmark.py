@@ -89,10 +89,9 @@ def make_plan(options: BenchmarkOptions) -> Plan:
     if any(v.mask_source == "box" for row in rows for v in row.method.variants):
         segmenter = resolve_segmenter(options.segmenter, options.dtype)
     wanted = [(row.method, text) for row in rows for text in _ensembles(row, options)]
-    ensembles = {
-        text: tuple(resolve_encoder(e, options.dtype) for e in text.split(",") if e)
-        for text in dict.fromkeys(text for _, text in wanted)
-    }
+    ensembles: dict[str | None, tuple[Encoder, ...]] = {None: ()}
+    for text in dict.fromkeys(text for _, text in wanted if text is not None):
+        ensembles[text] = tuple(resolve_encoder(e, options.dtype) for e in text.split(","))
     methods = [(method, ensembles[text]) for method, text in wanted]
     artifacts = options.artifacts or storage.join(options.out, "artifacts")
     return Plan(
@@ -158,10 +157,10 @@ def _rows(text: str, masks: MaskSource) -> Sequence[Row]:
         raise InputError(f"--methods: {problem}") from problem
 
 
-def _ensembles(row: Row, options: BenchmarkOptions) -> Sequence[str]:
-    """Return what a method runs with: the ensembles asked for, else its published one; "" if it uses none."""
+def _ensembles(row: Row, options: BenchmarkOptions) -> Sequence[str | None]:
+    """Return what a method runs with: what was asked for, else its published ensemble; None if it uses none."""
     if not row.method.variants:
-        return [""]
+        return [None]
     return options.encoders or [row.encoders or ENCODERS]
 
 

@@ -9,7 +9,9 @@ from infra.checkpoint_files import remembered
 from infra.shards import InputError
 from infra.weights import local_file
 from operators.fingerprint import Value, fingerprint, minor_version
+from operators.foveal import Attention, FeatureMask, Replacement, layer_indices
 from operators.models import Encoder, Segmenter, Weights
+from operators.products import Predictions
 
 LIBRARIES = ("torch", "open_clip_torch", "segment-anything")
 
@@ -26,6 +28,42 @@ def check_weights(encoders: Iterable[Encoder], segmenters: Iterable[Segmenter]) 
         _check(encoder, encoder.weights, f"encoder {encoder.name}")
     for segmenter in dict.fromkeys(segmenters):
         _check(segmenter, segmenter.weights, f"segmenter {segmenter.name}")
+
+
+def check_attention(products: Iterable[Predictions]) -> None:
+    """Check that every encoder can have the attention that methods ask of it; opens no checkpoint.
+
+    Raises:
+        InputError: naming the method, the encoder and what it lacks: a class token, or blocks.
+    """
+    asked = {
+        (attention, encoder): product.method.name
+        for product in products
+        for encoder in product.encoders
+        for variant in product.method.variants
+        if (attention := variant.attention) is not None
+    }
+    for (attention, encoder), method in asked.items():
+        require_attention(f"method {method!r}", encoder, attention)
+
+
+def require_attention(told: str, encoder: Encoder, attention: Attention) -> None:
+    """Check that an encoder can have an attention setting.
+
+    Raises:
+        InputError: beginning with `told`, naming the encoder and what it lacks.
+    """
+    from operators.clip_model import build_clip
+    from operators.foveal.tower import VisionTower
+
+    try:
+        visual: Any = build_clip(encoder.architecture, encoder.quick_gelu, device="meta").visual
+        depth = len(VisionTower(visual).blocks)
+        setting = attention.foveal if isinstance(attention, Replacement) else attention
+        if setting is not None and not isinstance(setting, FeatureMask):
+            layer_indices(setting.layers, depth)
+    except ValueError as problem:
+        raise InputError(f"{told}, encoder {encoder.name}: {problem}") from problem
 
 
 def require_clip_fits(path: str, architecture: str, quick_gelu: bool) -> None:

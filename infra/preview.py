@@ -6,32 +6,39 @@ as the encoder was trained, and an image without proposals has an empty result.
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from infra import storage
-from infra.checkpoint_check import check_weights
+from infra.checkpoint_check import check_weights, require_attention
 from infra.options import Exit, Options
 from infra.preview_input import find_device, read_boxes_xyxy, read_image, read_points_xy, read_variants
+from infra.preview_pictures import (
+    Found,
+    Scene,
+    attention_picture,
+    drawn_pictures,
+    gallery_picture,
+    png,
+    to_xywh,
+)
 from infra.shards import InputError
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
-from operators.assignment import Assign, Pair, assign, result_rows, similarities
+from operators.assignment import Assign, assign, result_rows, similarities
+from operators.foveal import FovealAttention
 from operators.geometry import INVALID, Boxes, box_status, xywh_to_xyxy
 from operators.images import to_array
 from operators.masks import BoolMasks
 from operators.method import prompted
 from operators.models import Encoder, Segmenter, weights_label
-from operators.variants import Variant, variant
+from operators.variants import Variant
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from operators.annotate import Pixels
-    from operators.views import ImageViews
+    from operators.clip_model import ClipModel
 
 POINTS_PER_BATCH = 64
 VIEWS_PER_BATCH = 32
@@ -60,26 +67,11 @@ class PreviewOptions(Options):
     """A region for one text at most, or the most similar region of every text."""
     template: str = "a photo of a {}"
     """What CLIP reads; {} stands for the lower-cased text."""
+    attention: bool = False
+    """Write attention.png: where CLIP looks before and after the mask of drawings such as I+FA."""
     gallery: bool = False
     """Write gallery.png: every prompt of the taxonomy on the first region given, or on the largest found."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-
-
-class _Scene(NamedTuple):
-    """The image (H, W, 3), N boxes in its pixels, their masks in any resolution, and their views."""
-
-    pixels_HWC: Pixels
-    boxes_xyxy: Boxes
-    masks_NHW: BoolMasks | None
-    views: ImageViews
-
-
-class _Found(NamedTuple):
-    """Cosines of V variants, N regions and M texts (V x N x M), their means (N x M), and what they assign."""
-
-    similarity_VNM: Boxes
-    similarity_NM: Boxes
-    pairs: list[Pair]
 
 
 def preview(options: PreviewOptions) -> int:
@@ -100,6 +92,7 @@ def preview(options: PreviewOptions) -> int:
     draws_masks = options.gallery or any(drawing.mask_source != "none" for drawing in variants)
     segmenter = resolve_segmenter(options.segmenter) if draws_masks or boxes_xyxy is None else None
     storage.require_writable(options.out)
+    _check_attention(options, variants, encoder)
     check_weights([encoder] if encoder else [], [segmenter] if segmenter else [])
     device = find_device(options.device)
 
@@ -112,11 +105,17 @@ def preview(options: PreviewOptions) -> int:
     origin = options.boxes or options.points or "a grid of points"
     print(f"{len(boxes_xyxy)} regions from {origin}")
     if encoder:
+        from operators.clip_model import ClipModel
+
         scene = _scene(image, boxes_xyxy, masks_NHW, device)
-        found = _assign(options, scene, variants, encoder, device)
+        model = ClipModel(encoder, local_file(encoder.weights), device)
+        found = _assign(options, scene, variants, model)
         _print_pairs(options, found)
-        for name, meaning, picture in _pictures(options, scene, variants, found):
-            _write(options, name, meaning, _png(picture))
+        for name, meaning, picture in drawn_pictures(options.texts, scene, variants, found):
+            _write(options, name, meaning, png(picture))
+        if options.attention and len(boxes_xyxy):
+            meaning = "attention before and after the mask"
+            _write(options, "attention.png", meaning, png(attention_picture(scene, variants, model)))
         models: list[Encoder | Segmenter] = [encoder, segmenter] if segmenter else [encoder]
         record = _record(options, scene, variants, models, found) | {"image_sha256": sha256}
         _write(options, "result.json", "the result as data", json.dumps(record, indent=1).encode())
@@ -124,8 +123,8 @@ def preview(options: PreviewOptions) -> int:
     if options.gallery:
         assert masks_NHW is not None, "a gallery has a segmenter"
         chosen = _chosen(masks_NHW, first=origin in (options.boxes, options.points))
-        figure = _gallery(_scene(image, boxes_xyxy[chosen], masks_NHW[chosen], device))
-        _write(options, "gallery.png", "every prompt of the taxonomy", _png(figure))
+        figure = gallery_picture(_scene(image, boxes_xyxy[chosen], masks_NHW[chosen], device))
+        _write(options, "gallery.png", "every prompt of the taxonomy", png(figure))
     return Exit.COMPLETE
 
 
@@ -137,6 +136,17 @@ def _check_texts(options: PreviewOptions) -> None:
         raise InputError(f"--texts: text {blank[0]} is blank")
     if "{}" not in options.template:
         raise InputError(f"--template {options.template!r} has no {{}} for the text")
+
+
+def _check_attention(options: PreviewOptions, variants: list[Variant], encoder: Encoder | None) -> None:
+    masked = [drawing for drawing in variants if isinstance(drawing.attention, FovealAttention)]
+    if options.attention and not masked:
+        raise InputError("--attention: no drawing of --variants has a mask to show; add one, such as I+FA")
+    if options.attention and encoder is None:
+        raise InputError("--attention: say with --texts what to look for")
+    for drawing in variants:
+        if encoder and drawing.attention is not None:
+            require_attention(f"--variants {drawing.code}", encoder, drawing.attention)
 
 
 def _segment(image: Image, boxes_xyxy: Boxes, segmenter: Segmenter, device: str) -> BoolMasks:
@@ -170,18 +180,18 @@ def _propose(
     return boxes_xyxy[valid], masks[valid]
 
 
-def _scene(image: Image, boxes_xyxy: Boxes, masks_NHW: BoolMasks | None, device: str) -> _Scene:
+def _scene(image: Image, boxes_xyxy: Boxes, masks_NHW: BoolMasks | None, device: str) -> Scene:
     from operators.sam_frame import SAM_FRAME_PX
     from operators.views import ImageViews
 
     views = ImageViews(
         image,
-        np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1),
+        to_xywh(boxes_xyxy),
         masks_of=None if masks_NHW is None else lambda _: masks_NHW,
         frame_px=SAM_FRAME_PX if masks_NHW is None else max(masks_NHW.shape[1:]),
         device=device,
     )
-    return _Scene(to_array(image), boxes_xyxy, masks_NHW, views)
+    return Scene(to_array(image), boxes_xyxy, masks_NHW, views)
 
 
 def _chosen(masks_NHW: BoolMasks, first: bool) -> list[int]:
@@ -191,61 +201,31 @@ def _chosen(masks_NHW: BoolMasks, first: bool) -> list[int]:
     return [0] if first else [int(masks_NHW.sum(axis=(1, 2)).argmax())]
 
 
-def _gallery(scene: _Scene) -> Pixels:
-    """Draw the taxonomy on the one region of a scene."""
-    from operators.gallery import NAMES, taxonomy_figure
-
-    return taxonomy_figure({code: scene.views.pictures(variant(code))[0] for code in NAMES})
-
-
-def _assign(
-    options: PreviewOptions, scene: _Scene, variants: list[Variant], encoder: Encoder, device: str
-) -> _Found:
+def _assign(options: PreviewOptions, scene: Scene, variants: list[Variant], model: ClipModel) -> Found:
     import torch
 
-    from operators.clip_model import ClipModel
+    from operators.encode import encode_shown, show
 
-    model = ClipModel(encoder, local_file(encoder.weights), device)
     try:
         texts_MD = model.encode_texts([prompted(options.template, text) for text in options.texts])
     except ValueError as problem:  # words that are not in the vocabulary
         raise InputError(f"--texts: {problem}") from problem
     features = []
     for drawing in variants:
-        inputs = scene.views.views(drawing, model.size_px, model.mean, model.std)
-        chunks = [model.encode_images(chunk) for chunk in inputs.split(VIEWS_PER_BATCH) if len(chunk)]
+        shown = show(scene.views, drawing, model, scene.boxes_xywh, scene.size_wh)
+        chunks = [encode_shown(model, drawing.attention, [part]) for part in shown.parts(VIEWS_PER_BATCH)]
         features.append(torch.cat(chunks) if chunks else torch.zeros(0, model.dimensions))
     similarity_VNM = similarities(torch.stack(features), texts_MD)
     similarity_NM = similarity_VNM.mean(axis=0)
-    return _Found(similarity_VNM, similarity_NM, assign(similarity_NM, options.assign))
-
-
-def _pictures(
-    options: PreviewOptions, scene: _Scene, variants: list[Variant], found: _Found
-) -> Iterator[tuple[str, str, Pixels]]:
-    """Yield name, meaning and pixels of every picture."""
-    from operators.annotate import candidates_picture, result_picture
-    from operators.gallery import variant_sheet
-
-    regions = scene.boxes_xyxy, scene.masks_NHW
-    yield "candidates.png", "every region", candidates_picture(scene.pixels_HWC, *regions)
-    for number, (drawing, similarity_NM) in enumerate(zip(variants, found.similarity_VNM, strict=True), 1):
-        name = "".join(c if c.isalnum() else "_" for c in drawing.code)
-        sheet = variant_sheet(drawing.code, scene.views.pictures(drawing), similarity_NM, options.texts)
-        yield f"variant-{number}-{name}.png", f"{drawing.code} as CLIP sees every region", sheet
-    captions = list(options.texts)
-    for pair in found.pairs:
-        captions[pair.text] += f" · {found.similarity_NM[pair]:.3f}"
-    result = result_picture(scene.pixels_HWC, *regions, found.pairs, captions)
-    yield "result.png", "the assigned regions", result
+    return Found(similarity_VNM, similarity_NM, assign(similarity_NM, options.assign))
 
 
 def _record(
     options: PreviewOptions,
-    scene: _Scene,
+    scene: Scene,
     variants: list[Variant],
     models: list[Encoder | Segmenter],
-    found: _Found,
+    found: Found,
 ) -> dict[str, Any]:
     """Return the result as plain data, in pixels of the image as stored."""
     from operators.annotate import masks_at_size
@@ -267,7 +247,7 @@ def _record(
     }
 
 
-def _print_pairs(options: PreviewOptions, found: _Found) -> None:
+def _print_pairs(options: PreviewOptions, found: Found) -> None:
     regions = {pair.text: pair.region for pair in found.pairs}
     for index, text in enumerate(options.texts):
         region = regions.get(index)
@@ -275,14 +255,6 @@ def _print_pairs(options: PreviewOptions, found: _Found) -> None:
             "no region" if region is None else f"region {region}, {found.similarity_NM[region, index]:.3f}"
         )
         print(f"  {text}: {where}")
-
-
-def _png(picture_HWC: Pixels) -> bytes:
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(picture_HWC).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _write(options: PreviewOptions, name: str, meaning: str, data: bytes) -> None:

@@ -15,6 +15,8 @@ from rich.progress import Progress as Bars
 
 LINE_EVERY_S = 30.0
 POLL_EVERY_S = 0.5
+# Added to an event: how many of its count were done by an earlier, interrupted run.
+BEFORE = " before"
 
 
 class Reporter(Protocol):
@@ -96,9 +98,14 @@ class Display:
         counts = self._snapshot()
         elapsed_s = time.monotonic() - self._started_s
         parts = [f"{event} {counts.get(event, 0)}/{total}" for event, total in self._totals.items()]
-        share = min(min(counts.get(event, 0) / total, 1.0) for event, total in self._totals.items())
+        share = min(self._share(counts, event) for event in self._totals)
         left = f"about {elapsed_s * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
         return f"{self._title}: {', '.join(parts)}, {elapsed_s:.0f} s {left}".rstrip()
+
+    def _share(self, counts: Mapping[str, int], event: str) -> float:
+        """Return the share of the work since the start that is done; what was done before tells no pace."""
+        before = counts.get(event + BEFORE, 0)
+        return min((counts.get(event, 0) - before) / max(self._totals[event] - before, 1), 1.0)
 
     def _show(self) -> None:
         if sys.stderr.isatty():

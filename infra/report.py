@@ -1,25 +1,30 @@
-"""The report of a finished run, made again from its parts whenever it is wanted: no model, no Ray, no GPU."""
+"""The report of a finished run, made again from its parts whenever it is wanted: no Ray and no GPU.
+
+No model either, but for pictures of attention: no part holds them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from infra import storage
 from infra.options import Exit, Options
 from infra.run_record import FinishedRun, read_run
-from infra.shards import Shard, read_shard
+from infra.shards import InputError, Shard, read_shard
+from infra.weights import local_file
 from operators.images import ImageError
 from operators.metrics import count_predictions
-from operators.models import encoders_label, weights_label
+from operators.models import Encoder, encoders_label, weights_label
 from operators.products import Predictions
 from operators.report import Card, Gallery, Section, Strips, render
 from operators.report_examples import Pick, example_card, find_expression, pick_examples, set_aside
 from operators.report_sections import (
     accuracy_section,
+    attention_section,
     examples_section,
     figures_section,
     provenance_section,
@@ -30,6 +35,9 @@ from operators.report_sections import (
 )
 from operators.tables import Result, group_seeds
 
+if TYPE_CHECKING:
+    from operators.clip_model import ClipModel
+
 REPORT = "report.html"
 # What keeps the file small enough for e-mail (about 4 MB at most): pictures are 15 to 30 kB each.
 EXAMPLES_EACH = 3
@@ -37,6 +45,8 @@ METHODS_WITH_EXAMPLES = 12
 STRIP_IMAGES = 2
 STRIP_REGIONS = 6
 STRIP_DRAWINGS = 24
+ATTENTION_SETTINGS = 4
+ATTENTION_REGIONS = 4
 SET_ASIDE_LISTED = 30
 
 
@@ -107,11 +117,13 @@ class _Reader:
         results, splits = group_seeds(counted), self.run.splits
         # `group_seeds` names a line by seed 0; examples are those of the first seed that was run.
         shown = [(result, chosen) for result in results if (chosen := picks[_first_seed(result)])]
+        pictured = _first_images([pick for _, chosen in shown for pick in chosen])
         sections = [
             accuracy_section(results, splits),
             figures_section(results, splits),
             reproduction_section(results, splits),
-            strips_section(self._strips([pick for _, chosen in shown for pick in chosen])),
+            strips_section(list(self._strips(pictured))),
+            self._attention(pictured),
             self._examples(shown),
             set_aside_section(aside, self._texts(aside), SET_ASIDE_LISTED),
             provenance_section(self.run.record, _outcome(self.run.record)),
@@ -127,20 +139,34 @@ class _Reader:
     def _shard(self, pick: Pick) -> Shard:
         return next(shard for shard in self.run.plan.shards if shard.index == pick.shard)
 
-    def _strips(self, picks: list[Pick]) -> list[Strips]:
-        """Draw the images of the first picks, one picture only if there is nothing to draw them with."""
+    def _strips(self, picks: Sequence[Pick]) -> Iterator[Strips]:
+        """Draw the images of picks with every drawing."""
         from operators.report_strips import draw_strips, drawings  # torch
 
         wanted = drawings(self.run.plan.predictions.values())[:STRIP_DRAWINGS]
-        images = {pick.image_key: pick for pick in reversed(picks)}
-        chosen = [images[key] for key in dict.fromkeys(pick.image_key for pick in picks)][:STRIP_IMAGES]
-        strips = []
-        for pick in chosen:
-            scores = zip(pick.prediction["candidate_region_ids"], pick.prediction["scores"], strict=True)
-            regions = list(dict.fromkeys(region for region, score in scores if score is not None))
-            masks = self.run.masks(self._shard(pick))
-            strips.append(draw_strips(self._row(pick), pick.row, regions[:STRIP_REGIONS], wanted, masks))
-        return [strip for strip in strips if strip.rows]
+        for pick in picks:
+            masks, regions = self.run.masks(self._shard(pick)), _scored_regions(pick)[:STRIP_REGIONS]
+            strips = draw_strips(self._row(pick), pick.row, regions, wanted, masks)
+            if strips.rows:
+                yield strips
+
+    def _attention(self, picks: Sequence[Pick]) -> Section:
+        """Draw the attention to regions of the same images, for encoders whose weights are here."""
+        from operators.report_attention import attention_strips, masked_features  # torch
+
+        strips, missing = [], dict[str, None]()
+        for feature in masked_features(self.run.plan.predictions.values())[:ATTENTION_SETTINGS]:
+            model = _load(feature.encoder)
+            if model is None:
+                missing[feature.encoder.name] = None
+                continue
+            for pick in picks:
+                masks, regions = self.run.masks(self._shard(pick)), _scored_regions(pick)[:ATTENTION_REGIONS]
+                try:
+                    strips.append(attention_strips(model, feature, self._row(pick), pick.row, regions, masks))
+                except ImageError:  # no mask here: nothing was encoded
+                    continue
+        return attention_section([strip for strip in strips if strip.rows], list(missing))
 
     def _examples(self, shown: Sequence[tuple[Result, list[Pick]]]) -> Section:
         galleries = []
@@ -181,6 +207,27 @@ class _Reader:
 
     def _warning(self, results: list[Result]) -> str:
         return weights_warning([m.weights.label for result in results for m in result.product.models])
+
+
+def _first_images(picks: Sequence[Pick]) -> list[Pick]:
+    """Return the first pick of each of the first images."""
+    images = {pick.image_key: pick for pick in reversed(picks)}
+    return [images[key] for key in dict.fromkeys(pick.image_key for pick in picks)][:STRIP_IMAGES]
+
+
+def _scored_regions(pick: Pick) -> list[int]:
+    scores = zip(pick.prediction["candidate_region_ids"], pick.prediction["scores"], strict=True)
+    return list(dict.fromkeys(region for region, score in scores if score is not None))
+
+
+def _load(encoder: Encoder) -> ClipModel | None:
+    """Return an encoder, None if its weights cannot be had on this machine."""
+    from operators.clip_model import ClipModel
+
+    try:
+        return ClipModel(encoder, local_file(encoder.weights), "cpu")
+    except (InputError, OSError):
+        return None
 
 
 def _first_seed(result: Result) -> Predictions:

@@ -14,6 +14,7 @@ import ray
 import ray.train
 import torch
 
+from infra.progress import BEFORE
 from infra.stages import settle_torch
 from operators.training import make_task
 from operators.training.task import Task, learning_rate_at, make_optimizer, to_device
@@ -41,7 +42,8 @@ def train_in_worker(config: dict[str, Any]) -> None:
     optimizer = make_optimizer(task, model)
     state = _restore(model, optimizer)
     report = config["reporter"]
-    report(f"{task.name} steps", state["step"])
+    for event in (f"{task.name} steps", f"{task.name} steps{BEFORE}"):
+        report(event, state["step"])
     started = time.monotonic() - state["seconds"]
     for step, batch in _batches(config, state["step"]):
         loss = _step(task, model, optimizer, batch, config, step)

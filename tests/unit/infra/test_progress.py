@@ -113,3 +113,11 @@ def test_counts_from_several_threads_are_not_lost() -> None:
     for thread in threads:
         thread.join()
     assert counts.snapshot() == {"images": 20_000}
+
+
+def test_the_time_left_is_told_from_the_pace_of_this_run(monkeypatch) -> None:
+    """Nine tenths were done by an earlier run: they say nothing of how fast this one is."""
+    now_s = iter([0.0, 30.0])
+    monkeypatch.setattr("infra.progress.time.monotonic", lambda: next(now_s))
+    display = Display("training", {"steps": 100}, lambda: {"steps": 92, "steps before": 90})
+    assert display.line() == "training: steps 92/100, 30 s about 120 s left"

@@ -84,14 +84,15 @@ def train(monkeypatch, tmp_path):
                     raise _Stopped
 
         monkeypatch.setattr(training_loop.ray, "train", FakeTrain)
-        events: list[int] = []
+        events: dict[str, int] = {}
         config = {"task": "line", "seed": 5, "steps": 8, "checkpoint_every": 2, "threads": 1, "device": "cpu"}
-        config["reporter"] = lambda event, count: events.append(count)
+        config["reporter"] = lambda event, count: events.update({event: events.get(event, 0) + count})
         try:
             training_loop.train_in_worker(config)
         except _Stopped:
             return written
-        assert sum(events) == 8  # progress counts the steps done before
+        assert events["line steps"] == 8  # the steps done before among them
+        assert events["line steps before"] == (2 * len(after) if after else 0)
         return written
 
     return run

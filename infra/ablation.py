@@ -1,0 +1,115 @@
+"""The ablation job: a grid becomes methods of one benchmark run, then tables and heat maps in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean
+
+from infra import storage
+from infra.benchmark import run_benchmark
+from infra.options import BenchmarkOptions, Exit
+from infra.run_record import FinishedRun, read_run
+from infra.shards import InputError
+from operators.ablation import NO_POST, Grid, Pivot, expand, pivots, read_axis
+from operators.ablation_tables import pivot_section, settings_table
+from operators.falip_tables import falip_methods, falip_tables
+from operators.heatmaps import heatmap_figure
+from operators.metrics import count_predictions
+from operators.models import encoders_label, weights_label
+from operators.tables import Result, group_seeds
+
+
+class AblationOptions(BenchmarkOptions):
+    """Score a grid of drawings and their parameters, and show accuracies by every pair of parameters."""
+
+    drawings: tuple[str, ...] = ()
+    """Drawings to vary, in paper notation without post-processing (quote it): D4, "I+FA", "P|D4"."""
+    grid: tuple[str, ...] = ()
+    """Parameters as NAME=VALUE,VALUE; ; parts values with commas in them; LAYER.NAME varies one layer."""
+    post: tuple[str, ...] = (NO_POST,)
+    """Post-processing of every setting: none, S, R, RS."""
+    methods: tuple[str, ...] = ()
+    """Further methods to score beside the grid, from the catalogue or in paper notation."""
+    falip_tables: bool = False
+    """Score the settings of FALIP's ablation tables 4, 5, 6, 10, 11, 12 beside the published numbers."""
+    encoders: tuple[str, ...] = ("ViT-B-16:openai",)
+    """As for the benchmark; by default the encoder of FALIP's tables."""
+
+
+def ablate(options: AblationOptions) -> int:
+    """Run an ablation and return its exit status (`infra.options.Exit`).
+
+    Parts that exist are not made again, so a grid that grew costs what was added to it.
+
+    Raises:
+        InputError: for a grid that cannot be, and for everything else as `infra.benchmark.benchmark`.
+    """
+    grid = _grid(options)
+    methods = [*(setting.method for setting in grid.settings), *options.methods]
+    methods += falip_methods() if options.falip_tables else ()
+    if not methods:
+        raise InputError("nothing to score; name --drawings and --grid, or --falip-tables")
+    distinct = tuple(dict.fromkeys(methods))
+    print(f"ablation: {len(grid.settings)} settings in the grid, {len(distinct)} distinct methods in all")
+    for drawing, name in grid.skipped:
+        print(f"ablation: {drawing} does not vary {name}: it has no such parameter, or sets it itself")
+    status, folder = run_benchmark(options.model_copy(update={"methods": distinct}))
+    if folder is not None and status != Exit.INCOMPLETE:
+        _write(read_run(folder), grid, options.falip_tables)
+    return status
+
+
+def _grid(options: AblationOptions) -> Grid:
+    if options.grid and not options.drawings:
+        raise InputError("--grid needs the drawings that it varies; name them with --drawings")
+    try:
+        axes = [read_axis(text) for text in options.grid]
+    except ValueError as problem:
+        raise InputError(f"--grid: {problem}") from problem
+    try:
+        return expand(options.drawings, axes, options.post, options.masks)
+    except ValueError as problem:
+        raise InputError(f"--drawings, --grid: {problem}") from problem
+
+
+def _write(run: FinishedRun, grid: Grid, with_falip: bool) -> None:
+    counted = [(p, count_predictions(run.predictions(f).values())) for f, p in run.plan.predictions.items()]
+    results = group_seeds(counted)
+    files: dict[str, bytes] = {}
+    if grid.settings:
+        files |= _grid_files(grid, results, run.splits)
+    if with_falip:
+        for suffix, text in falip_tables(results, run.splits).items():
+            files[f"tables/falip.{suffix}"] = text.encode()
+    for name, content in files.items():
+        url = storage.join(run.folder, name)
+        storage.create_bytes(url, content)
+        if name.endswith(".md"):
+            print("\n" + content.decode())
+        print(f"ablation: {url}", flush=True)
+
+
+def _grid_files(grid: Grid, results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> dict[str, bytes]:
+    percent: dict[tuple[str, str], float | None] = {}
+    for result in results:
+        found = [mean(values) for split in splits if (values := result.accuracies(split))]
+        percent[result.product.method.name, _line(result)] = mean(found) if found else None
+    lines = dict.fromkeys(_line(result) for result in results if result.product.encoders)
+    made = pivots(grid.settings, percent, lines)
+    files = {"tables/ablation.csv": settings_table(grid.settings, results, splits).encode()}
+    if made:
+        files["tables/ablation.md"] = "\n".join(pivot_section(pivot) for pivot in made).encode()
+    for number, pivot in enumerate(made, start=1):
+        files[f"tables/ablation-{number:02d}-{_slug(pivot)}.svg"] = heatmap_figure(pivot)
+    return files
+
+
+def _line(result: Result) -> str:
+    """Return what heads a panel."""
+    product = result.product
+    return f"{encoders_label(product.encoders)} ({weights_label(product.encoders)}) · {product.proposals}"
+
+
+def _slug(pivot: Pivot) -> str:
+    words = "-".join(filter(None, (pivot.drawing, pivot.rows.name, pivot.columns.name)))
+    return "".join(c if c.isalnum() or c in "+-_." else "_" for c in words)

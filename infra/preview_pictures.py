@@ -1,0 +1,101 @@
+"""The pictures of a preview, as PNG files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from operators.assignment import Pair
+from operators.geometry import Boxes
+from operators.masks import BoolMasks
+from operators.variants import Variant, variant
+
+if TYPE_CHECKING:
+    from operators.annotate import Pixels
+    from operators.clip_model import ClipModel
+    from operators.views import ImageViews
+
+ATTENTION_REGIONS = 12
+
+
+class Scene(NamedTuple):
+    """The image (H, W, 3), N boxes in its pixels, their masks in any resolution, and their views."""
+
+    pixels_HWC: Pixels
+    boxes_xyxy: Boxes
+    masks_NHW: BoolMasks | None
+    views: ImageViews
+
+    @property
+    def boxes_xywh(self) -> Boxes:
+        """Return the boxes as (left, top, width, height)."""
+        return to_xywh(self.boxes_xyxy)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Return width and height of the image in pixels."""
+        return self.pixels_HWC.shape[1], self.pixels_HWC.shape[0]
+
+
+class Found(NamedTuple):
+    """Cosines of V variants, N regions and M texts (V x N x M), their means (N x M), and what they assign."""
+
+    similarity_VNM: Boxes
+    similarity_NM: Boxes
+    pairs: list[Pair]
+
+
+def drawn_pictures(
+    texts: Sequence[str], scene: Scene, variants: Sequence[Variant], found: Found
+) -> Iterator[tuple[str, str, Pixels]]:
+    """Yield name, meaning and pixels of every picture."""
+    from operators.annotate import candidates_picture, result_picture
+    from operators.gallery import variant_sheet
+
+    regions = scene.boxes_xyxy, scene.masks_NHW
+    yield "candidates.png", "every region", candidates_picture(scene.pixels_HWC, *regions)
+    for number, (drawing, similarity_NM) in enumerate(zip(variants, found.similarity_VNM, strict=True), 1):
+        name = "".join(c if c.isalnum() else "_" for c in drawing.code)
+        sheet = variant_sheet(drawing.code, scene.views.pictures(drawing), similarity_NM, texts)
+        yield f"variant-{number}-{name}.png", f"{drawing.code} as CLIP sees every region", sheet
+    captions = list(texts)
+    for pair in found.pairs:
+        captions[pair.text] += f" · {found.similarity_NM[pair]:.3f}"
+    result = result_picture(scene.pixels_HWC, *regions, found.pairs, captions)
+    yield "result.png", "the assigned regions", result
+
+
+def attention_picture(scene: Scene, variants: Sequence[Variant], model: ClipModel) -> Pixels:
+    """Draw the attention of every drawing with a mask, for the first regions."""
+    from operators.attention_maps import attention_pictures, attention_sheet, has_mask
+
+    drawings = list(filter(has_mask, variants))
+    found = [
+        attention_pictures(model, scene.views, drawing, scene.boxes_xywh, scene.size_wh, ATTENTION_REGIONS)
+        for drawing in drawings
+    ]
+    return attention_sheet({drawing.code: of for drawing, of in zip(drawings, found, strict=True)})
+
+
+def gallery_picture(scene: Scene) -> Pixels:
+    """Draw the taxonomy on the one region of a scene."""
+    from operators.gallery import NAMES, taxonomy_figure
+
+    return taxonomy_figure({code: scene.views.pictures(variant(code))[0] for code in NAMES})
+
+
+def to_xywh(boxes_xyxy: Boxes) -> Boxes:
+    """Convert N x 4 boxes from corners to (left, top, width, height)."""
+    return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+
+
+def png(picture_HWC: Pixels) -> bytes:
+    """Encode a picture."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture_HWC).save(buffer, "PNG")
+    return buffer.getvalue()
