@@ -109,7 +109,7 @@ class ClipShapes:
     steps = sum(stage.steps for stage in STAGES)
     learning_rate = 1e-3
     # The first cycle is cut short by a warm restart (SGDR, arXiv:1608.03983).
-    cycles = ((0, 1600), (1100, 900))
+    cycles: tuple[tuple[int, int], ...] = ((0, 1600), (1100, 900))
     folder = ModelFolder(
         "open_clip_config.json",
         "open_clip_model.safetensors",

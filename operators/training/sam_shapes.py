@@ -32,9 +32,9 @@ class SamShapes:
     """The task: what is learned, from what, and how well it is known (see `operators.training.task`)."""
 
     name = "sam-shapes"
-    steps = 600
+    steps = 1100
     learning_rate = 8e-4
-    cycles = ((0, steps),)
+    cycles: tuple[tuple[int, int], ...] = ((0, 600), (600, 500))
     folder = ModelFolder(
         "sam_config.json",
         "sam_model.safetensors",
@@ -133,11 +133,11 @@ def _points(
         choice = random.randint(len(rows))
         points.append((columns[choice] + 0.5, rows[choice] + 0.5))
         targets.append(index)
-    taken = masks_NHW.any(0)
     for _ in range(BACKGROUND_POINTS):
         row, column = random.randint(size_hw[0]), random.randint(size_hw[1])
         points.append((column + 0.5, row + 0.5))
-        targets.append(int(masks_NHW[:, row, column].argmax()) if taken[row, column] else -1)
+        covering = np.flatnonzero(masks_NHW[:, row, column])
+        targets.append(int(covering[0]) if len(covering) else -1)
     return np.array(points, dtype=np.float32), np.array(targets)
 
 
