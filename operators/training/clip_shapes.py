@@ -65,6 +65,17 @@ DRAWINGS: tuple[tuple[float, Variant], ...] = (
     (0.06, variant("C1", thickness_px=4)),
     (0.04, variant("falip_circle")),
 )
+# At the end, more of what is hard.
+LAST_DRAWINGS: tuple[tuple[float, Variant], ...] = (
+    (0.14, RAW),
+    (0.10, variant("P")),
+    (0.32, variant("D4", mask_source="exact")),
+    (0.03, variant("C4")),
+    (0.03, variant("B4")),
+    (0.26, variant("C1")),
+    (0.08, variant("C1", thickness_px=4)),
+    (0.04, variant("falip_circle")),
+)
 SHARP = variant("D4", mask_source="exact")
 WATCHED = {"P": variant("P"), "D4": SHARP, "C1": variant("C1"), "I": RAW}
 
@@ -93,7 +104,7 @@ STAGES = (
     Stage(700, 14, 72, ((1.0, WATCHED["P"]),)),
     Stage(400, 28, IMAGE_PX, DRAWINGS),
     Stage(500, 14, 72, ((1.0, SHARP),), windows=True),
-    Stage(400, 28, IMAGE_PX, DRAWINGS),
+    Stage(600, 28, IMAGE_PX, LAST_DRAWINGS),
 )
 # Side of a thing as a share of its window's.
 WINDOW_SHARES = (0.3, 1.0)
@@ -109,7 +120,7 @@ class ClipShapes:
     steps = sum(stage.steps for stage in STAGES)
     learning_rate = 1e-3
     # The first cycle is cut short by a warm restart (SGDR, arXiv:1608.03983).
-    cycles: tuple[tuple[int, int], ...] = ((0, 1600), (1100, 900))
+    cycles: tuple[tuple[int, int], ...] = ((0, 1600), (1100, 1100))
     folder = ModelFolder(
         "open_clip_config.json",
         "open_clip_model.safetensors",
