@@ -32,9 +32,9 @@ class SamShapes:
     """The task: what is learned, from what, and how well it is known (see `operators.training.task`)."""
 
     name = "sam-shapes"
-    steps = 1100
+    steps = 1000
     learning_rate = 8e-4
-    cycles: tuple[tuple[int, int], ...] = ((0, 600), (600, 500))
+    cycles: tuple[tuple[int, int], ...] = ((0, 600), (600, 400))
     folder = ModelFolder(
         "sam_config.json",
         "sam_model.safetensors",
