@@ -14,6 +14,7 @@ from infra.quickstart_readme import write_readme
 from infra.report import write_report
 from infra.scenes import prepare_scenes
 from operators.catalog import NAMED
+from operators.method import PHOTO
 from operators.prompts import registered_prompts
 
 METHODS = ("I", "P", "C1", "D4", "P|D4", "P|D4,S", "P|D4,R", "I+FA")
@@ -63,6 +64,7 @@ def quickstart(options: QuickstartOptions) -> int:
 
 
 def every_method() -> tuple[str, ...]:
-    """Return the quickstart's methods, the catalogued ones, and every single drawing."""
+    """Return the quickstart's methods, every drawing, and catalogued methods whose words CLIP knows."""
     drawings = (prompt.code or prompt.name for prompt in registered_prompts().values())
-    return tuple(dict.fromkeys([*METHODS, *NAMED, *drawings]))
+    catalogued = (name for name, row in NAMED.items() if row.method.template == PHOTO)
+    return tuple(dict.fromkeys([*METHODS, *drawings, *catalogued]))

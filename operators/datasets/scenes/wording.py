@@ -74,10 +74,15 @@ def descriptions(look: Look) -> list[Description]:
 
 
 def appearance(layout: Layout, random: np.random.RandomState) -> Iterator[Expression]:
-    """RefCOCO+: looks alone. Things whose look another shares are not referred to."""
+    """RefCOCO+: looks alone. Things whose look another shares are not referred to.
+
+    As people do, they name the colour, and the pattern too where something else has that colour.
+    """
     for index, thing in enumerate(layout.things):
         telling = [d for d in descriptions(thing.look) if _fitting(layout, d) == [index]]
-        for description in _some(random, telling, 2):
+        alone = len(_fitting(layout, Description(None, thing.look.color, None))) == 1
+        usual = [d for d in telling if d.color and (alone or d.pattern)]
+        for description in _some(random, usual or telling, 2):
             sentence = Sentence()
             sentence.noun_phrase(description.words(random))
             yield Expression(index, sentence)
