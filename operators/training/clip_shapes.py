@@ -52,7 +52,7 @@ ARCHITECTURE = {
     },
 }
 # Dropping half of the patches halves the cost (FLIP, arXiv:2212.00794), but for the end.
-DROPPED_SHARE, WHOLE_FROM = 0.5, 0.87
+DROPPED_SHARE, WHOLE_FROM = 0.5, 0.9114
 RAW = variant("raw")
 # What a training scene is shown as, with its share: surroundings kept, cut off, blurred, or a red ellipse.
 DRAWINGS: tuple[tuple[float, Variant], ...] = (
@@ -104,7 +104,7 @@ STAGES = (
     Stage(700, 14, 72, ((1.0, WATCHED["P"]),)),
     Stage(400, 28, IMAGE_PX, DRAWINGS),
     Stage(500, 14, 72, ((1.0, SHARP),), windows=True),
-    Stage(600, 28, IMAGE_PX, LAST_DRAWINGS),
+    Stage(500, 28, IMAGE_PX, LAST_DRAWINGS),
 )
 # Side of a thing as a share of its window's.
 WINDOW_SHARES = (0.3, 1.0)
