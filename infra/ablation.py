@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import mean
 
 from infra import storage
 from infra.benchmark import run_benchmark
@@ -11,11 +10,10 @@ from infra.options import BenchmarkOptions, Exit
 from infra.run_record import FinishedRun, read_run
 from infra.shards import InputError
 from operators.ablation import NO_POST, Grid, Pivot, expand, pivots, read_axis
-from operators.ablation_tables import pivot_section, settings_table
+from operators.ablation_tables import line_names, mean_accuracy, pivot_section, settings_table
 from operators.falip_tables import falip_methods, falip_tables
 from operators.heatmaps import heatmap_figure
 from operators.metrics import count_predictions
-from operators.models import encoders_label, weights_label
 from operators.tables import Result, group_seeds
 
 
@@ -51,8 +49,9 @@ def ablate(options: AblationOptions) -> int:
         raise InputError("nothing to score; name --drawings and --grid, or --falip-tables")
     distinct = tuple(dict.fromkeys(methods))
     print(f"ablation: {len(grid.settings)} settings in the grid, {len(distinct)} distinct methods in all")
-    for drawing, name in grid.skipped:
-        print(f"ablation: {drawing} does not vary {name}: it has no such parameter, or sets it itself")
+    for drawing in dict.fromkeys(drawing for drawing, _ in grid.skipped):
+        names = ", ".join(name for skipping, name in grid.skipped if skipping == drawing)
+        print(f"ablation: {drawing} has no {names}, or sets it itself, and does not vary it")
     status, folder = run_benchmark(options.model_copy(update={"methods": distinct}))
     if folder is not None and status != Exit.INCOMPLETE:
         _write(read_run(folder), grid, options.falip_tables)
@@ -90,24 +89,19 @@ def _write(run: FinishedRun, grid: Grid, with_falip: bool) -> None:
 
 
 def _grid_files(grid: Grid, results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> dict[str, bytes]:
-    percent: dict[tuple[str, str], float | None] = {}
-    for result in results:
-        found = [mean(values) for split in splits if (values := result.accuracies(split))]
-        percent[result.product.method.name, _line(result)] = mean(found) if found else None
-    lines = dict.fromkeys(_line(result) for result in results if result.product.encoders)
-    made = pivots(grid.settings, percent, lines)
+    lines = line_names(results)
+    percent = {
+        (r.product.method.name, lines[r.product.encoders, r.product.proposals]): mean_accuracy(r, splits)
+        for r in results
+        if r.product.encoders
+    }
+    made = pivots(grid.settings, percent, lines.values())
     files = {"tables/ablation.csv": settings_table(grid.settings, results, splits).encode()}
     if made:
         files["tables/ablation.md"] = "\n".join(pivot_section(pivot) for pivot in made).encode()
     for number, pivot in enumerate(made, start=1):
         files[f"tables/ablation-{number:02d}-{_slug(pivot)}.svg"] = heatmap_figure(pivot)
     return files
-
-
-def _line(result: Result) -> str:
-    """Return what heads a panel."""
-    product = result.product
-    return f"{encoders_label(product.encoders)} ({weights_label(product.encoders)}) · {product.proposals}"
 
 
 def _slug(pivot: Pivot) -> str:

@@ -158,7 +158,7 @@ def _rows(text: str, masks: MaskSource) -> Sequence[Row]:
 
 
 def _ensembles(row: Row, options: BenchmarkOptions) -> Sequence[str | None]:
-    """Return what a method runs with: what was asked for, else its published ensemble; None if it uses none."""
+    """Return what a method runs with: what was asked for, else what was published; None if it needs none."""
     if not row.method.variants:
         return [None]
     return options.encoders or [row.encoders or ENCODERS]

@@ -131,6 +131,8 @@ def preview(options: PreviewOptions) -> int:
 def _check_texts(options: PreviewOptions) -> None:
     if not options.texts and not options.gallery:
         raise InputError("--texts: say what to look for, or ask for --gallery")
+    if options.attention and not options.texts:
+        raise InputError("--attention: say with --texts what to look for")
     blank = [position for position, text in enumerate(options.texts, start=1) if not text.strip()]
     if blank:
         raise InputError(f"--texts: text {blank[0]} is blank")
@@ -142,8 +144,6 @@ def _check_attention(options: PreviewOptions, variants: list[Variant], encoder: 
     masked = [drawing for drawing in variants if isinstance(drawing.attention, FovealAttention)]
     if options.attention and not masked:
         raise InputError("--attention: no drawing of --variants has a mask to show; add one, such as I+FA")
-    if options.attention and encoder is None:
-        raise InputError("--attention: say with --texts what to look for")
     for drawing in variants:
         if encoder and drawing.attention is not None:
             require_attention(f"--variants {drawing.code}", encoder, drawing.attention)

@@ -21,7 +21,7 @@ class Axis(NamedTuple):
     """A parameter and its values as they were written.
 
     Attributes:
-        name: of the parameter, which every layer varies that has it (`alpha`); or of one layer's (`FA.alpha`).
+        name: of the parameter, varied in every layer that has it (`alpha`) or in one (`FA.alpha`).
     """
 
     name: str
@@ -79,7 +79,7 @@ class Panel(NamedTuple):
 
 @dataclass(frozen=True)
 class Pivot:
-    """All panels of one pair of parameters of one drawing; `columns` has no name if there is one parameter."""
+    """All panels of a pair of parameters of a drawing; `columns` has no name if it varies only one."""
 
     drawing: str
     rows: Axis

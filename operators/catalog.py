@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from operators.foveal import FovealAttention, Replacement
 from operators.method import Method, Subtraction, baseline
-from operators.variants import MaskSource, variant
+from operators.variants import MaskSource
 
 B_PAIR = "ViT-B-32:openai,RN50x16:openai"
 L_PAIR = "ViT-L-14-336:openai,RN50x16:openai"
@@ -44,8 +43,8 @@ RECLIP = _row("reclip", "P|reclip_blur,R", B_PAIR)
 FIRST_BOX = Method(name="first-box")
 RANDOM = Method(name="random", ties="random")
 
-# rec_scoring spec section 12. Published with detections and SAM ViT-H. The scripts list the drawings in another
-# order, which a sum does not notice.
+# rec_scoring spec section 12. Published with detections and SAM ViT-H. The scripts list the drawings in
+# another order, which a sum does not notice.
 FGVP_TABLE = (
     # Labelled B2, but the script crops too, and the text is the same for both (section 14, quirks 7 and 8).
     _row("cpt-adapted", "P|reclip_shade,R", B_PAIR, template="{} is in red color."),
@@ -68,8 +67,8 @@ def _with_and_without_s(name: str, drawings: str) -> tuple[Row, Row]:
     return _row(name, drawings, B16), _row(f"{name}-s", drawings, B16, subtraction=OTHER_IMAGES)
 
 
-# FALIP Table 1, published with gold boxes and with detections (rec_scoring spec section 13). CPT and PASTA are
-# not determinable. What the ensembles draw is not published: these are ours (falip spec section 6).
+# FALIP Table 1, published with gold boxes and with detections (rec_scoring spec section 13). CPT and PASTA
+# are not determinable. What the ensembles draw is not published: these are ours (falip spec section 6).
 FALIP_TABLE = (
     *_with_and_without_s("falip-plain", "I"),
     *_with_and_without_s("falip-redcircle", "falip_circle"),
@@ -79,26 +78,9 @@ FALIP_TABLE = (
     _row("falip-ensemble-s", "I+FA|C3+FA|C4+FA", B16, subtraction=OTHER_IMAGES),
 )
 
-ABLATED = (
-    *("falip_circle+unleash", "falip_circle_blur", "falip_circle_blur+unleash"),
-    *("falip_circle+exchange(taken_from_raw=v)", "I+feature_mask"),
-    *(f"I+FA(form={form})" for form in "bc"),
-    *(f"I+FA(alpha={alpha})" for alpha in (0.05, 0.1, 0.3, 0.4, 0.5, 0.6)),
-    *(f"I+FA(sigma_tokens={sigma})" for sigma in (1, 200, 300, 400, 500, 600)),
-    *(f"I+FA(layers={layers})" for layers in ("1", "1-4", "1-6", "12", "7-12")),
-)
-# FALIP Tables 4, 5, 6, 10, 11 and 12 besides the rows of Table 1, all with gold boxes. Figure 7c's queries and
-# keys of the raw image come with the foveal mask.
-REPLACE_QK = Replacement(taken_from_raw="qk", foveal=FovealAttention())
-FALIP_ABLATIONS = (
-    *(_row(drawings, drawings, B16) for drawings in ABLATED),
-    Row(Method(name="falip-replace-qk", variants=(variant("falip_circle").attended(REPLACE_QK),)), B16),
-)
-
 GROUPS: dict[str, tuple[Row, ...]] = {
     "fgvp-table": FGVP_TABLE,
     "falip-table": (*FALIP_TABLE, Row(RECLIP.method, B16)),
-    "falip-ablations": FALIP_ABLATIONS,
 }
 NAMED: dict[str, Row] = {}
 
@@ -149,5 +131,5 @@ def _find(text: str, mask_source: MaskSource) -> Row:
         raise ValueError(f"{problem}" + (f"; or the method {', '.join(near)}" if near else "")) from problem
 
 
-for _row_of_table in (Row(FIRST_BOX), Row(RANDOM), *FGVP_TABLE, *FALIP_TABLE, FALIP_ABLATIONS[-1]):
+for _row_of_table in (Row(FIRST_BOX), Row(RANDOM), *FGVP_TABLE, *FALIP_TABLE):
     add(*_row_of_table)

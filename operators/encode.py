@@ -32,21 +32,76 @@ RAW = variant("raw")
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """What the encoder is shown of one image.
 
     Attributes:
-        views: drawings of the valid regions, or one that all of them share.
+        regions: R, how many regions get features.
+        views: drawings of the regions, or one that all of them share.
         raw: the raw image as one view, where the attention setting needs it.
-        rows: what the attention setting does to the tokens of every valid region, float32 (R, L).
+        rows: what the attention setting does to the tokens of every region, float32 (R, L).
     """
 
+    regions: int
     views: Tensor
     raw: Tensor | None = None
     rows: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.views) + (0 if self.raw is None else len(self.raw))
+
+    def parts(self, regions: int) -> Iterator[Shown]:
+        """Cut it into parts of so many regions, to bound the memory that one call of the encoder needs."""
+        for start in range(0, self.regions, regions):
+            part = slice(start, start + regions)
+            yield Shown(
+                len(range(self.regions)[part]),
+                self.views[part] if len(self.views) == self.regions else self.views,
+                self.raw,
+                None if self.rows is None else self.rows[part],
+            )
+
+
+def show(
+    image: ImageViews, drawing: Variant, model: ClipModel, boxes_xywh: Boxes, size_wh: tuple[int, int]
+) -> Shown:
+    """Draw what the encoder is shown of an image; a picture that regions share is drawn and encoded once.
+
+    Args:
+        image: the drawings of the regions.
+        drawing: what is drawn, and what is done to attention.
+        model: the encoder.
+        boxes_xywh: R x 4, pixels of the image.
+        size_wh: width and height of the image in pixels.
+
+    Raises:
+        ImageError: if masks that the drawing needs are missing.
+        ValueError: if the encoder cannot have the attention setting.
+    """
+
+    def views(variant: Variant) -> Tensor:
+        return image.distinct_views(variant, model.size_px, model.mean, model.std)
+
+    attention, drawn = drawing.attention, views(drawing)
+    if attention is None:
+        return Shown(len(boxes_xywh), drawn)
+    rows = attention_rows(attention, boxes_xywh, size_wh, model.tower.grid)
+    return Shown(len(boxes_xywh), drawn, views(RAW) if needs_raw_image(attention) else None, rows)
+
+
+def encode_shown(model: ClipModel, attention: Attention | None, shown: Sequence[Shown]) -> Tensor:
+    """Encode what is shown of images with at least one region in all.
+
+    Returns:
+        float32 (R, D) on the CPU, unnormalised, the regions of all images in order.
+    """
+    regions = [s.regions for s in shown]
+    drawn = _joined([s.views for s in shown], regions)
+    if attention is None:
+        return model.encode_images(drawn.views)[drawn.shown]
+    raw = [s.raw for s in shown if s.raw is not None]
+    rows_RL = torch.from_numpy(np.concatenate([s.rows for s in shown if s.rows is not None]))
+    return model.encode_regions(attention, drawn, _joined(raw, regions) if raw else None, rows_RL)
 
 
 class _Collected:
@@ -59,14 +114,14 @@ class _Collected:
         self.attention = attention
         self.features: list[Any] = [None] * images
         self.errors: list[Any] = [None] * images
-        self._waiting: list[tuple[int, list[int], int, _Shown]] = []
+        self._waiting: list[tuple[int, list[int], int, Shown]] = []
         self._views_per_batch = views_per_batch
 
-    def add(self, image: int, valid: list[int], regions: int, shown: _Shown) -> None:
+    def add(self, image: int, valid: list[int], regions: int, shown: Shown) -> None:
         """Queue what is shown of the valid regions of one image."""
         self._waiting.append((image, valid, regions, shown))
         # Under attention every region runs the later blocks, whatever pictures they share.
-        sizes = [len(valid if self.attention else shown) for _, valid, _, shown in self._waiting]
+        sizes = [s.regions if self.attention else len(s) for *_, s in self._waiting]
         if sum(sizes) >= self._views_per_batch:
             self.flush()
 
@@ -76,27 +131,16 @@ class _Collected:
 
     def flush(self) -> None:
         """Encode what is waiting as one batch."""
-        if not self._waiting:
-            return
-        rows = iter(self._encode().numpy() if any(valid for _, valid, *_ in self._waiting) else ())
+        shown = [s for *_, s in self._waiting]
+        rows: Iterator[Any] = iter(())
+        if any(s.regions for s in shown):
+            rows = iter(encode_shown(self.model, self.attention, shown).numpy())
         for image, valid, regions, _ in self._waiting:
             vectors: list[Any] = [None] * regions
             for region in valid:
                 vectors[region] = next(rows)
             self.features[image] = vectors
         self._waiting.clear()
-
-    def _encode(self) -> Tensor:
-        regions = [len(valid) for _, valid, *_ in self._waiting]
-        shown = [shown for *_, shown in self._waiting]
-        drawn = _joined([s.views for s in shown], regions)
-        if self.attention is None:
-            return self.model.encode_images(drawn.views)[drawn.shown]
-        raw = [s.raw for s in shown if s.raw is not None]
-        rows_RL = torch.from_numpy(np.concatenate([s.rows for s in shown if s.rows is not None]))
-        return self.model.encode_regions(
-            self.attention, drawn, _joined(raw, regions) if raw else None, rows_RL
-        )
 
 
 def _joined(views: Sequence[Tensor], regions: Sequence[int]) -> Pictures:
@@ -160,20 +204,16 @@ class EncodeWithClip:
         masks: Mapping[Masks | None, pa.Table],
     ) -> None:
         valid = valid_regions(row)
-        boxes_xywh = np.array([row["regions"][i]["box_xywh"] for i in valid], dtype=np.float64).reshape(-1, 4)
+        boxes_xywh = boxes_of(row, valid)
         size_wh = row["width"], row["height"]
         images: dict[Masks | None, ImageViews] = {}
         for product, result in collected.items():
             try:
                 if product.masks not in images:
-                    images[product.masks] = ImageViews(
-                        decode_row(row),
-                        boxes_xywh,
-                        masks_of=partial(masks_of, row, valid, masks.get(product.masks), index),
-                        frame_px=product.masks.segmenter.frame_px if product.masks else SAM_FRAME_PX,
-                        device=self._device,
+                    images[product.masks] = image_views(
+                        row, valid, product.masks, masks.get(product.masks), index, self._device
                     )
-                shown = _show(images[product.masks], product, result.model, boxes_xywh, size_wh)
+                shown = show(images[product.masks], product.variant, result.model, boxes_xywh, size_wh)
             except ImageError as problem:
                 result.fail(index, error(STAGE, problem.code, str(problem)))
                 continue
@@ -186,20 +226,39 @@ class EncodeWithClip:
         return self._models[encoder]
 
 
-def _show(
-    image: ImageViews, product: Features, model: ClipModel, boxes_xywh: Boxes, size_wh: tuple[int, int]
-) -> _Shown:
-    """Draw what the encoder is shown; a drawing that looks at no region is made and encoded once."""
+def boxes_of(row: dict[str, Any], regions: Sequence[int]) -> Boxes:
+    """Return the boxes of some regions of an image row: N x 4, (x, y, width, height) in pixels."""
+    return np.array([row["regions"][i]["box_xywh"] for i in regions], dtype=np.float64).reshape(-1, 4)
 
-    def views(variant: Variant) -> Tensor:
-        every = image.views(variant, model.size_px, model.mean, model.std)
-        return every if any(prompt.region != "none" for prompt, _ in variant.layers) else every[:1]
 
-    attention, drawn = product.variant.attention, views(product.variant)
-    if attention is None:
-        return _Shown(drawn)
-    rows = attention_rows(attention, boxes_xywh, size_wh, model.tower.grid)
-    return _Shown(drawn, views(RAW) if needs_raw_image(attention) else None, rows)
+def image_views(
+    row: dict[str, Any],
+    regions: list[int],
+    masks: Masks | None,
+    part: pa.Table | None,
+    index: int,
+    device: str = "cpu",
+) -> ImageViews:
+    """Return what draws some regions of an image row.
+
+    Args:
+        row: image row.
+        regions: numbers of regions with area.
+        masks: what SAM made, for drawings of its masks.
+        part: of `masks` for the row's shard.
+        index: of the row in its shard.
+        device: where pixels are computed.
+
+    Raises:
+        ImageError: if the picture cannot be decoded.
+    """
+    return ImageViews(
+        decode_row(row),
+        boxes_of(row, regions),
+        masks_of=partial(masks_of, row, regions, part, index),
+        frame_px=masks.segmenter.frame_px if masks else SAM_FRAME_PX,
+        device=device,
+    )
 
 
 def masks_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from math import ceil
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from operators.ablation import Axis, Panel, Pivot
 from operators.figures import STYLE, svg_document
 
 COLOURS = "cividis"
+FRAME: dict[str, Any] = {"edgecolor": "#d64545", "linewidth": 1.6}
 CELL_IN, LABELS_IN, TITLES_IN = (0.75, 0.42), 1.5, 1.1
 PANELS_ABREAST = 4
 MAX_PANELS = 48
@@ -54,27 +56,31 @@ def heatmap_figure(pivot: Pivot) -> bytes:
 
 def _draw(axes: Axes, pivot: Pivot, panel: Panel, limits: tuple[float, float]) -> None:
     low, high = limits
-    # Without a spread every colour would be the lowest.
     numbers = [[float("nan") if value is None else value for value in row] for row in panel.percent]
-    axes.imshow(numbers, cmap=COLOURS, vmin=low, vmax=max(high, low + 0.1), aspect="auto")
+    axes.pcolormesh(numbers, cmap=COLOURS, vmin=low, vmax=high, edgecolors="white", linewidth=1)
+    axes.invert_yaxis()
     for y, row in enumerate(panel.percent):
         for x, value in enumerate(row):
             if value is None:
-                axes.text(x, y, "–", ha="center", va="center")
+                axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center")
                 continue
             light = value - low > LIGHT * (high - low) > 0
-            axes.text(x, y, f"{value:.1f}", ha="center", va="center", color="black" if light else "white")
+            ink = "black" if light else "white"
+            axes.text(x + 0.5, y + 0.5, f"{value:.1f}", ha="center", va="center", color=ink)
             if value == panel.best:
-                frame = Rectangle((x - 0.47, y - 0.45), 0.94, 0.9, fill=False, edgecolor="#d64545", linewidth=1.6)
-                axes.add_patch(frame)
+                axes.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, fill=False, **FRAME))
     axes.set_title(
         "\n".join(filter(None, (panel.line, panel.fixed))), fontsize=8, loc="left", parse_math=False
     )
-    axes.set_yticks(range(len(pivot.rows.values)), labels=_labels(pivot.rows), parse_math=False)
-    axes.set_xticks(range(len(pivot.columns.values)), labels=_labels(pivot.columns), parse_math=False)
+    axes.set_yticks(_middles(pivot.rows), labels=_labels(pivot.rows), parse_math=False)
+    axes.set_xticks(_middles(pivot.columns), labels=_labels(pivot.columns), parse_math=False)
     axes.set_ylabel(pivot.rows.name, parse_math=False)
     axes.set_xlabel(pivot.columns.name, parse_math=False)
     axes.tick_params(length=0)
+
+
+def _middles(axis: Axis) -> list[float]:
+    return [index + 0.5 for index in range(len(axis.values))]
 
 
 def _labels(axis: Axis) -> list[str]:

@@ -82,7 +82,7 @@ class Method(Value):
 
     @property
     def notation(self) -> str:
-        """Return drawings and post-processing as papers write them (`D1|D3|D4,S`); the name without drawings."""
+        """Return drawings and post-processing as in papers (`D1|D3|D4,S`); the name if nothing is drawn."""
         if not self.variants:
             return self.name
         post = ("R" if self.relations else "") + ("S" if self.subtraction else "")
@@ -104,7 +104,10 @@ class Method(Value):
         """
         if mask_source == "none" and any(v.mask_source != "none" for v in self.variants):
             raise ValueError(f"method {self.name!r} draws with masks; choose box or exact masks")
-        given = {"mask_source": mask_source, "canvas_source": "sam_frame" if mask_source == "box" else "native"}
+        given = {
+            "mask_source": mask_source,
+            "canvas_source": "sam_frame" if mask_source == "box" else "native",
+        }
         drawn = [v if v.mask_source == "none" else v.model_copy(update=given) for v in self.variants]
         return self.model_copy(update={"variants": tuple(drawn)})
 

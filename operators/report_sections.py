@@ -73,6 +73,25 @@ def strips_section(strips: Sequence[Strips]) -> Section:
     return Section("What CLIP was shown", strips, note)
 
 
+def attention_section(strips: Sequence[Strips], without_weights: Sequence[str]) -> Section:
+    """Return where the class token looks before and after foveal masks; without blocks if there are none.
+
+    Args:
+        strips: of every setting and image.
+        without_weights: names of encoders whose weights are not on this machine.
+    """
+    note = (
+        "Attention of the class token to every patch, the mean over heads and over the blocks that get the "
+        "mask: from dark blue, none, to yellow, the most for this region before or after. The white box is "
+        "the region."
+    )
+    missing = "; ".join(
+        f"{name}: weights not found on this machine, so nothing is drawn" for name in without_weights
+    )
+    facts = [Facts([("left out", missing)])] if missing else []
+    return Section("Where the class token looks", [*strips, *facts], note)
+
+
 def examples_section(galleries: Sequence[Gallery], each: int, omitted: int) -> Section:
     """Return right and wrong answers of every method."""
     note = (

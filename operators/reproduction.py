@@ -94,22 +94,25 @@ def reproduction_cells(
 
 
 def _closest(result: Result, split: tuple[str, str]) -> tuple[Published, list[str]] | None:
-    """Return the published number with the fewest settings that differ, and these; the first of equals."""
+    """Return the published number with the fewest settings that differ, and these; the first of equals.
+
+    A setting that differs counts before one that was not published.
+    """
     product, count = result.product, result.counts[0].get(split, SplitCount())
     found = [
-        (differences(product, settings, count.total) + unknown, number)
+        (differences(product, settings, count.total), unknown, number)
         for settings, number, unknown in _carried().get((result.notation, *split), [])
     ]
     if not found:
         return None
-    differs, number = min(found, key=lambda pair: len(pair[0]))
-    return number, differs
+    differs, unknown, number = min(found, key=lambda line: (len(line[0]), len(line[1])))
+    return number, differs + unknown
 
 
 @cache
 def _carried() -> dict[tuple[str, str, str], list[tuple[Settings, Published, list[str]]]]:
     """Return all numbers, and what is unknown about each, by (notation, dataset, split)."""
-    settled = [(settings, number, []) for settings, number in published_results().items()]
+    settled = [(settings, number, list[str]()) for settings, number in published_results().items()]
     assumed = [(s, number, [f"not published: {what}"]) for s, (number, what) in assumed_results().items()]
     carried: dict[tuple[str, str, str], list[tuple[Settings, Published, list[str]]]] = {}
     for settings, number, unknown in [*settled, *assumed]:

@@ -57,9 +57,18 @@ class ImageViews:
 
     def views(self, variant: Variant, size_px: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
         """Return the model input of every region, float32 (N, 3, size_px, size_px) on the device."""
+        distinct = self.distinct_views(variant, size_px, mean, std)
+        return distinct.expand(len(self._boxes_xywh), *distinct.shape[1:])
+
+    def distinct_views(
+        self, variant: Variant, size_px: int, mean: Sequence[float], std: Sequence[float]
+    ) -> Tensor:
+        """Return what `views` does, but a view that all regions share only once: (1, 3, size_px, size_px)."""
         if len(self._boxes_xywh) == 0:
             return torch.zeros(0, 3, size_px, size_px, device=self._device)
         drawn, sheet = self._drawn(variant), self._sheet(variant)
+        if all(prompt.region == "none" for prompt, _ in variant.layers) and variant.fit != "bias_crop":
+            drawn = drawn[:1]
         if not isinstance(sheet, Canvas):
             return native_to_input(drawn, size_px, mean=mean, std=std)
         return canvas_to_input(
@@ -73,7 +82,7 @@ class ImageViews:
         )
 
     def pictures(self, variant: Variant) -> list[NDArray[np.uint8]]:
-        """Return what is drawn for every region, before normalising and fitting: uint8 RGB (h, w, 3) each."""
+        """Return what is drawn for every region, before normalising and fitting: N uint8 RGB (h, w, 3)."""
         return [interleaved(picture.cpu()) for picture in self._drawn(variant)]
 
     def _draw(self, variant: Variant) -> Pictures:

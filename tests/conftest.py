@@ -26,6 +26,20 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("VPB_SHARED", ROOT.parent / "shared"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what lies in tests/benchmarks, and leave it out of every run that does not ask for it.
+
+    It is asked for with `-m benchmarks`, as `make benchmarks` does.
+    """
+    folder = Path(__file__).parent / "benchmarks"
+    measured = [item for item in items if Path(item.path).is_relative_to(folder)]
+    for item in measured:
+        item.add_marker(pytest.mark.benchmarks)
+    if "benchmarks" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=measured)
+        items[:] = [item for item in items if item not in measured]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep remembered hashes of this session out of the user's cache."""

@@ -19,15 +19,9 @@ from operators.foveal import LAST_FOUR, layer_indices
 from operators.foveal.execution import masked_features
 from operators.foveal.tower import Pictures, VisionTower
 
-pytestmark = [pytest.mark.benchmarks, pytest.mark.timeout(3000)]
+pytestmark = pytest.mark.timeout(3000)
 
 TABLE = (1, 5, 10, 20, 50)
-
-
-@pytest.fixture(autouse=True)
-def only_when_asked(request: pytest.FixtureRequest) -> None:
-    if "benchmarks" not in request.config.option.markexpr:
-        pytest.skip("measures for minutes; run with -m benchmarks -s")
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,10 @@ import pytest
 from infra.benchmark import benchmark, make_plan
 from infra.options import BenchmarkOptions, Exit, PrepareOptions
 from infra.prepare import prepare
+from infra.shards import read_shard
 from operators.masks import decode_masks, mask_iou
 from operators.products import Masks
+from operators.records import valid_regions
 
 METHODS = ("P", "I", "C1", "D4", "P|D1|D3|D4", "P|D4,S")
 SCORE_ATOL = 0.02  # of logits with a factor near 14; GPU batches span images
@@ -82,6 +84,9 @@ def test_masks_agree(runs) -> None:
 def test_the_gpu_encodes_images_together(runs) -> None:
     newest = max((Path(runs["cuda"].out) / "runs").iterdir())
     counts = json.loads((newest / "run.json").read_text())["counts"]
-    regions = sum(shard.regions for shard in make_plan(runs["cuda"]).shards)
-    assert counts["images encoded"] == 6
-    assert counts["views encoded"] == regions * 2 * 6  # encoders x drawings
+    plan = make_plan(runs["cuda"])
+    images = [row for shard in plan.shards for row in read_shard(plan.data, shard).to_pylist()]
+    regions = sum(len(valid_regions(row)) for row in images)
+    assert counts["images encoded"] == len(images) == 6
+    # By two encoders: five drawings that differ by region, and the raw image.
+    assert counts["views encoded"] == 2 * (5 * regions + len(images))

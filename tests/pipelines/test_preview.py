@@ -127,6 +127,35 @@ def test_similarities_are_those_of_one_view_at_a_time(run, boxes, image, tiny_vi
             assert result["similarity"][region][index] == pytest.approx(expected, abs=1e-6)
 
 
+def test_attention_is_changed_and_shown(run, boxes, capsys) -> None:
+    drawings = ("I", "I+FA(alpha=3)", "falip_circle+FA(layers=2)")
+    out, result = run(boxes=boxes, texts=TEXTS, variants=drawings, attention=True)
+    raw, foveal, _ = np.array(result["similarity_by_variant"])
+    assert (raw == raw[0]).all() and np.ptp(foveal, axis=0).min() > 1e-4
+    assert f"{out / 'attention.png'}: attention before and after the mask" in capsys.readouterr().out
+    sheet = pictures(out)["attention.png"]
+    alone = pictures(run(boxes=boxes, texts=TEXTS, variants=drawings[1:2], attention=True)[0])
+    # The mean and two blocks side by side, two rows a region; the second drawing lies below.
+    assert sheet.shape[1] == alone["attention.png"].shape[1] > 3 * 260
+    assert (sheet[: len(alone["attention.png"])] == alone["attention.png"]).all()
+    assert len(sheet) == 2 * len(alone["attention.png"])
+
+
+def test_attention_that_cannot_be_shown_is_refused(image, boxes, tiny_vit, tiny_resnet, tmp_path, capsys):
+    def refused(*flags: str) -> str:
+        common = ["--image", image, "--boxes", boxes, "--device", "cpu", "--out", str(tmp_path / "out")]
+        assert main(PreviewOptions, preview, [*common, *flags]) == Exit.BAD_INPUT
+        return capsys.readouterr().err
+
+    asked = ["--texts", *TEXTS, "--attention"]
+    unmasked = refused(*asked, "--encoder", tiny_vit, "--variants", "I", "P")
+    assert "--attention: no drawing of --variants has a mask to show; add one, such as I+FA" in unmasked
+    resnet = refused(*asked, "--encoder", tiny_resnet, "--variants", "I+FA")
+    assert "--variants I+FA, encoder tiny-rn: " in resnet and "ModifiedResNet" in resnet
+    textless = refused("--attention", "--gallery", "--variants", "I+FA")
+    assert "--attention: say with --texts what to look for" in textless
+
+
 def test_without_drawings_that_need_masks_no_segmenter_is_used(run, boxes) -> None:
     out, result = run(boxes=boxes, texts=TEXTS[:1], variants=("P",), segmenter="nonsense")
     assert result["results"][0]["mask"] is None and len(result["models"]) == 1

@@ -58,7 +58,7 @@ def run(drawn: Path, tiny_vit: str, tiny_sam: str, tmp_path_factory: pytest.Temp
         out=str(folder / "out"),
         encoders=(tiny_vit,),
         segmenter=tiny_sam,
-        methods=("first-box", "P", "D4,S"),
+        methods=("first-box", "P", "D4,S", "I+FA(alpha=2)"),
         proposals=("detections",),
         seeds=(3, 5),
         executor="inline",
@@ -139,7 +139,8 @@ def test_every_picture_loads(page: str) -> None:
     cards = sum(tag == "article" for tag, _ in read.tags)
     strips = sum(attributes.get("class") == "strip-name" for _, attributes in read.tags)
     assert kinds["image/jpeg"] == cards + strips
-    assert (cards >= 6, strips) == (True, 4)  # two drawings of two images
+    # Three drawings of two images, and the attention to them before and after the mask of one.
+    assert (cards >= 6, strips) == (True, 3 * 2 + 2 * 2)
 
 
 def _require_harmless_svg(data: bytes) -> None:
@@ -223,6 +224,18 @@ def copied(run: Path, tmp_path: Path, **changes: object) -> str:
     record = json.loads((run / "run.json").read_text()) | changes
     (folder / "run.json").write_text(json.dumps(record))
     return str(folder)
+
+
+def test_attention_is_left_out_where_the_weights_are_not(run: Path, page: str, tmp_path: Path) -> None:
+    assert "I+FA(alpha=2) · tiny-vit · " in page and "mean of blocks 1, 2" in page
+    record = json.loads((run / "run.json").read_text())
+    plan = json.dumps(record["plan"])
+    sources = set(re.findall(r'"source": "([^"]*open_clip_model[^"]*)"', plan))
+    assert len(sources) == 1
+    moved = json.loads(plan.replace(sources.pop(), "/nowhere/open_clip_model.safetensors"))
+    again = Path(write_report(copied(run, tmp_path, plan=moved), str(tmp_path / "a.html"))).read_text()
+    assert "tiny-vit: weights not found on this machine" in again and "mean of blocks" not in again
+    assert len(Page(again).images()) == len(Page(page).images()) - 4
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

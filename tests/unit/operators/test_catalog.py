@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.catalog import FIRST_BOX, find_method
-from operators.method import Method, baseline
+from operators.catalog import FIRST_BOX, GROUPS, NAMED, Row, add, find_method, find_rows
+from operators.foveal import FovealAttention
+from operators.method import Method, Subtraction, baseline
 from operators.prompts import registered_prompts
-from operators.published import published_results
+from operators.published import assumed_results, published_results
+from operators.relations import Relations
 from operators.variants import layered, variant
 
 PROMPTS = registered_prompts()
@@ -24,13 +26,99 @@ def test_published_settings():
     assert method.name == method.notation == "P|D1|D3|D4,S"
 
 
-def test_every_published_row_without_relations_can_be_written():
-    for settings in {row.settings for row in published_results()}:
-        drawings, _, post = settings.partition(",")
-        if drawings != FIRST_BOX.name:
-            assert baseline(drawings).codes == drawings
-            if post in ("", "S"):
-                assert baseline(settings).notation == settings
+# rec_scoring spec section 12: drawings, post-processing and text of every row with settings of its own.
+B_PAIR, L_PAIR = "ViT-B-32:openai,RN50x16:openai", "ViT-L-14-336:openai,RN50x16:openai"
+C_NAMES = ["circle", "grayscale_circle_mask", "blur_circle_mask"]
+D_NAMES = ["contour", "grayscale_mask", "blur_mask"]
+PHOTO, RED = "a photo of {}", "{} is in red color."
+FGVP_ROWS = {
+    "cpt-adapted": (["crop", "reclip_shade"], "R", RED, B_PAIR),
+    "reclip": (["crop", "reclip_blur"], "R", PHOTO, B_PAIR),
+    "redcircle-p-c1-r": (["crop", "circle"], "R", PHOTO, B_PAIR),
+    "fgvp-p-d4-r": (["crop", "blur_mask"], "R", PHOTO, B_PAIR),
+    "redcircle-c1-c3-c4-s": (C_NAMES, "S", PHOTO, L_PAIR),
+    "fgvp-d1-d3-d4-s": (D_NAMES, "S", PHOTO, L_PAIR),
+    "redcircle-p-c1-c3-c4-s": (["crop", *C_NAMES], "S", PHOTO, L_PAIR),
+    "fgvp-p-d1-d3-d4-s": (["crop", *D_NAMES], "S", PHOTO, L_PAIR),
+    "redcircle-p-c1-c3-c4-rs": (["crop", *C_NAMES], "RS", PHOTO, L_PAIR),
+    "fgvp-p-d1-d3-d4-rs": (["crop", *D_NAMES], "RS", PHOTO, L_PAIR),
+}
+
+
+def test_the_rows_of_the_fgvp_table():
+    found = {}
+    for method, encoders in find_rows("fgvp-table"):
+        post = ("R" if method.relations else "") + ("S" if method.subtraction else "")
+        found[method.name] = ([v.prompt for v in method.variants], post, method.template, encoders)
+        assert method.relations in (None, Relations()) and method.subtraction in (None, Subtraction())
+        assert (method.reduce, method.score_dtype, method.ties) == ("sum", "float32", "first")
+        for v in method.variants:
+            assert v.canvas_source == ("sam_frame" if v.prompt in D_NAMES else "native")
+            assert (v.canvas_px, v.fit, v.crop_pct) == (
+                0 if v.definition.space == "native" else 384,
+                "resize",
+                1,
+            )
+            assert dict(v.parameters) == v.definition.parameters
+        assert find_method(method.name) == method
+    assert found == FGVP_ROWS
+    settings = {s.settings for s, n in published_results().items() if n.source.startswith("FGVP")}
+    assert {find_method(s).notation for s in settings} == {find_method(n).notation for n in FGVP_ROWS}
+
+
+def test_the_rows_of_the_falip_table():
+    rows = {method.name: (method, encoders) for method, encoders in find_rows("falip-table")}
+    plain = {"falip-plain": "I", "falip-redcircle": "falip_circle"}
+    plain |= {"falip-redcircle-fa": "falip_circle+FA", "falip": "I+FA"}
+    for name, drawings in plain.items():
+        method, with_s = rows[name][0], rows[f"{name}-s"][0]
+        assert method.but(name=drawings) == baseline(drawings)
+        assert with_s.but(name=name, subtraction=None) == method
+        assert with_s.subtraction == Subtraction(captions=500, exclude_same_image=True)
+    attention = {v.attention for v in rows["falip"][0].variants}
+    assert attention == {FovealAttention(alpha=0.2, sigma_tokens=100, form="a", layers="last4")}
+    ensemble = rows["falip-ensemble-s"][0]
+    assert ensemble.codes == "I+FA|C3+FA|C4+FA" and ensemble.subtraction.exclude_same_image
+    assert rows["reclip"][0] == find_method("reclip")
+    assert {encoders for _, encoders in rows.values()} == {"ViT-B-16:openai"}
+    assert len(rows) == 2 * len(plain) + 3
+
+
+def test_every_published_number_is_of_a_method_that_exists():
+    rows = [row for group in GROUPS for row in find_rows(group)]
+    known = {row.method.notation for row in rows} | {FIRST_BOX.name}
+    for settings in [*published_results(), *assumed_results()]:
+        assert find_method(settings.settings).notation in known
+
+
+def test_a_method_is_copied_and_changed():
+    method = find_method("fgvp-p-d4-r").but(name="mine", reduce="max", score_dtype="float16_compat")
+    assert (method.reduce, method.score_dtype, method.relations) == ("max", "float16_compat", Relations())
+    assert method.variants == find_method("P|D4").variants
+    with pytest.raises(ValueError, match="redcue"):
+        method.but(redcue="max")
+    with pytest.raises(ValueError, match="reduce"):
+        method.but(reduce="median")
+
+
+def test_a_method_of_ones_own_is_found_by_its_name(monkeypatch):
+    monkeypatch.setattr("operators.catalog.NAMED", dict(NAMED))
+    mine = find_method("reclip").but(name="mine")
+    add(mine, "ViT-B-16:openai")
+    assert find_rows("mine") == [Row(mine, "ViT-B-16:openai")]
+    for taken in ("mine", "reclip", "fgvp-table"):
+        with pytest.raises(ValueError, match="another name"):
+            add(mine.but(name=taken))
+
+
+def test_named_methods_take_other_masks():
+    (row,) = find_rows("fgvp-p-d4-r", "exact")
+    assert row.method.variants == baseline("P|D4", "exact").variants
+    assert row.encoders == B_PAIR
+    exact = [row.method for row in find_rows("fgvp-table", "exact")]
+    assert {v.mask_source for method in exact for v in method.variants} == {"none", "exact"}
+    with pytest.raises(ValueError, match="draws with masks"):
+        find_method("fgvp-p-d4-r", "none")
 
 
 def test_values_of_variants_made_before_stay_what_they_were():
@@ -111,11 +199,11 @@ def drawings(draw: st.DrawFn) -> str:
     return "+".join(layers)
 
 
-@given(st.lists(drawings(), min_size=1, max_size=3), st.sampled_from(["", ",S"]))
+@given(st.lists(drawings(), min_size=1, max_size=3), st.sampled_from(["", ",S", ",R", ",RS"]))
 def test_notation_says_everything(written, post):
     method = baseline("|".join(written) + post)
     again = baseline(method.notation)
-    assert again.variants == method.variants and again.subtraction == method.subtraction
+    assert again.but(name=method.name) == method
     assert again.notation == method.notation
 
 
@@ -160,7 +248,10 @@ def test_mask_drawings_need_masks():
 
 
 def test_methods_by_name():
-    assert find_method("first-box") is FIRST_BOX
+    assert find_method("first-box") == FIRST_BOX
+    assert find_method("random").ties == "random"
+    with pytest.raises(ValueError, match="or the method fgvp-table"):
+        find_method("fgvp-tabel")
     with pytest.raises(ValueError, match="or the method first-box"):
         find_method("firstbox")
 

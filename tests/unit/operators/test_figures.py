@@ -7,8 +7,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from operators.ablation import Axis, Panel, Pivot
 from operators.catalog import FIRST_BOX
 from operators.figures import MAX_BARS, accuracy_figure
+from operators.heatmaps import MAX_PANELS, heatmap_figure
 from operators.method import Method
 from operators.metrics import ImageTally, SplitCount
 from operators.products import Predictions
@@ -61,3 +63,37 @@ def test_has_no_document_type_date_or_foreign_address() -> None:
 def test_long_tables_are_cut_and_grow_no_further() -> None:
     many = [RESULTS[0]] * (MAX_BARS + 5)
     assert accuracy_figure(many, "refcoco", ["val"]) == accuracy_figure(many[:MAX_BARS], "refcoco", ["val"])
+
+
+def heatmap(name: str, percent: list[list[float | None]], panels: int = 2) -> bytes:
+    rows, columns = Axis(name, ("1", "2")), Axis(name, ("a", name, "c"))
+    return heatmap_figure(Pivot(name, rows, columns, (Panel(name, name, percent),) * panels))
+
+
+PERCENT = [[10.0, 20.0, None], [40.0, 40.0, 50.0]]
+
+
+def test_heat_maps_are_the_same_bytes_for_the_same_numbers_only() -> None:
+    drawn = heatmap("sigma_px", PERCENT)
+    assert heatmap("sigma_px", PERCENT) == drawn
+    assert heatmap("sigma_px", [PERCENT[0], [40.0, 41.0, 50.0]]) != drawn
+    assert heatmap("sigma_px", PERCENT, panels=3) != drawn
+
+
+@pytest.mark.parametrize("percent", [[[None] * 3] * 2, [[0.0] * 3] * 2, [[100.0] * 3] * 2])
+def test_heat_maps_need_no_spread_and_no_number(percent: list[list[float | None]]) -> None:
+    assert ElementTree.fromstring(heatmap("sigma_px", percent)).tag == SVG + "svg"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_heat_maps_hold_no_picture_script_or_address(name: str) -> None:
+    root = ElementTree.fromstring(heatmap(name, PERCENT, panels=1))
+    tags = {element.tag.removeprefix(SVG) for element in root.iter()}
+    assert tags <= {"svg", "g", "defs", "path", "use", "style", "clipPath", "rect"}
+    links = [v for element in root.iter() for k, v in element.attrib.items() if k.endswith("href")]
+    assert all(link.startswith("#") for link in links)
+
+
+def test_heat_maps_of_many_panels_grow_no_further() -> None:
+    many = heatmap("x", [[1.0] * 3] * 2, panels=MAX_PANELS + 3)
+    assert many == heatmap("x", [[1.0] * 3] * 2, panels=MAX_PANELS)

@@ -127,6 +127,50 @@ def test_the_published_number_with_most_in_common_is_taken() -> None:
     assert found[0].published != found[1].published
 
 
+B16 = (encoder("ViT-B-16", tag="openai"),)
+PAIR = (encoder("ViT-B-32", tag="openai"), encoder("RN50x16", tag="openai"))
+
+
+@pytest.mark.parametrize(
+    ("row", "encoders", "published", "said"),
+    [
+        ("fgvp-p-d4-r", PAIR, 52.0, []),
+        ("P|D4,R", PAIR, 52.0, []),
+        ("cpt-adapted", PAIR, 41.3, []),
+        ("P|reclip_shade,R", PAIR, 41.3, ["template a photo of {}"]),
+        ("reclip", PAIR, 45.8, []),
+        ("reclip", B16, 42.1, ["not published: encoders"]),
+        ("redcircle-p-c1-c3-c4-rs", BIG, 56.8, []),
+        ("fgvp-p-d1-d3-d4-rs", BIG, 59.6, []),
+        ("falip", B16, 37.5, []),
+        ("falip-s", B16, 44.7, ["not published: how many captions S draws"]),
+        ("falip-redcircle-fa", B16, 35.9, []),
+        (
+            "falip-ensemble-s",
+            B16,
+            46.7,
+            ["not published: what the ensemble draws; how many captions S draws"],
+        ),
+    ],
+)
+def test_rows_of_the_tables_find_their_numbers(
+    row: str, encoders: tuple, published: float, said: list[str]
+) -> None:
+    line = result((product(row, encoders), {VAL: SplitCount(WHOLE, 1, 0)}))
+    (comparison,) = compare([line], [VAL])
+    assert (comparison.published.accuracy, comparison.differs) == (published, said)
+
+
+def test_the_filter_of_subtraction_is_a_setting_like_any_other() -> None:
+    line = result((product("falip_circle,S", B16), {VAL: SplitCount(WHOLE, 1, 0)}))
+    (comparison,) = compare([line], [VAL])
+    assert comparison.published.accuracy == 33.8
+    assert (
+        comparison.differs[0].startswith("subtraction")
+        and "exclude_same_image=False" in comparison.differs[0]
+    )
+
+
 def test_methods_without_drawings_go_by_their_name() -> None:
     line = result((product(FIRST_BOX, (), proposals="gold", segmenter=None), {VAL: SplitCount(WHOLE, 2112)}))
     (comparison,) = compare([line], [VAL])

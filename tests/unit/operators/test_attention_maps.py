@@ -1,0 +1,79 @@
+"""Pictures of attention before and after the mask: their layout, their scale, and what the mask does."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny_models
+from PIL import Image
+
+from operators.attention_maps import attention_pictures, attention_sheet
+from operators.clip_model import ClipModel
+from operators.foveal import FovealAttention, Unleash
+from operators.models import Encoder, Weights
+from operators.variants import Variant, variant
+from operators.views import ImageViews
+
+SIZE_WH = (80, 64)
+BOXES_XYWH = np.array([[0.0, 0.0, 20.0, 16.0], [40.0, 32.0, 40.0, 32.0]])
+EXTRA = 3.0
+
+
+@pytest.fixture(scope="module")
+def model(tiny_vit: str) -> ClipModel:
+    weights = Weights(source="/x", sha256="0" * 64, label="tiny")
+    architecture = json.dumps(tiny_models.VIT)
+    encoder = Encoder(name="tiny", architecture=architecture, weights=weights, quick_gelu=False)
+    return ClipModel(encoder, f"{tiny_vit}/open_clip_model.safetensors", "cpu")
+
+
+def raw(**settings: object) -> Variant:
+    return variant("raw").attended(FovealAttention(**settings))
+
+
+def found(model: ClipModel, drawing: Variant, regions: int = 9):
+    black = Image.new("RGB", SIZE_WH)
+    views = ImageViews(black, BOXES_XYWH)
+    return attention_pictures(model, views, drawing, BOXES_XYWH, SIZE_WH, regions)
+
+
+def test_a_row_a_region_and_a_column_a_block(model: ClipModel) -> None:
+    pictures = found(model, raw())
+    assert pictures.columns == ["mean", "1", "2"]
+    assert found(model, raw(layers="2")).columns == ["mean", "2"]
+    for rows in (pictures.before, pictures.after):
+        assert [len(row) for row in rows] == [3, 3]
+        assert {overlay.shape for row in rows for overlay in row} == {(64, 80, 3)}
+    assert len(found(model, raw(), regions=1).after) == 1
+
+
+def test_the_mask_draws_attention_to_the_box(model: ClipModel) -> None:
+    pictures = found(model, raw(alpha=EXTRA))
+    for (left, top, width, height), before, after in zip(
+        BOXES_XYWH.astype(int), pictures.before, pictures.after, strict=True
+    ):
+        x, y = left + width // 2, top + height // 2
+        for column in range(3):
+            assert after[column][y, x, 1] > before[column][y, x, 1] + 20  # green is bright, blue is dark
+
+
+def test_without_effect_both_are_equal(model: ClipModel) -> None:
+    pictures = found(model, raw(alpha=1e-9, form="b"))
+    for before, after in zip(pictures.before, pictures.after, strict=True):
+        assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+
+
+def test_the_sheet_has_two_rows_a_region(model: ClipModel) -> None:
+    one, two = (found(model, raw(), regions=regions) for regions in (1, 2))
+    small, large = attention_sheet({"I+FA": one}), attention_sheet({"I+FA": two})
+    assert small.shape[1] == large.shape[1] and 1.6 < len(large) / len(small) < 2
+    both = attention_sheet({"I+FA": two, "I+FA(layers=2)": found(model, raw(layers="2"))})
+    assert both.shape == (2 * len(large), *large.shape[1:])
+    assert (both[: len(large)] == large).all() and (both[len(large) :, -200:] == 255).all()
+
+
+def test_without_a_mask_there_is_nothing_to_show(model: ClipModel) -> None:
+    with pytest.raises(ValueError, match=r"I\+unleash: no foveal mask"):
+        found(model, variant("raw").attended(Unleash()))
