@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from infra import storage
 from infra.artifacts import ArtifactStore
-from infra.checkpoint_check import check_weights
+from infra.checkpoint_check import check_attention, check_weights
 from infra.executor import make_executor
 from infra.making import make_missing
 from infra.options import BenchmarkOptions, Exit
@@ -58,6 +58,7 @@ def run_benchmark(options: BenchmarkOptions) -> tuple[Exit, str | None]:
     counts: dict[str, int] = {}
     if plan.pending_shards():
         check_words(plan)
+        check_attention(plan.predictions)
         check_weights(*_models(plan))
         executor = make_executor(options.executor, plan.settings)
         require_reachable(_urls(options), executor.nodes, options.shared_filesystem)
