@@ -53,9 +53,8 @@ class Result:
 
     @property
     def notation(self) -> str:
-        """Return the method as published numbers are keyed: paper notation, or the name without drawings."""
-        method = self.product.method
-        return method.notation if method.variants else method.name
+        """Return drawings and post-processing as papers write them, or the name if nothing is drawn."""
+        return self.product.method.notation
 
     def accuracies(self, split: tuple[str, str]) -> list[float]:
         """Return the accuracy in percent of every seed that scored anything."""
@@ -73,11 +72,14 @@ class Result:
 
     def published(self, dataset: str, split: str) -> Published | None:
         """Return the published number with the same settings on the same, whole split, if there is one."""
-        product, scored = self.product, self.counts[0].get((dataset, split), SplitCount()).total
-        encoders = encoders_label(product.encoders)
-        settings = Settings(self.notation, encoders, product.proposals, dataset, split)
-        number = published_results().get(settings)
-        return None if number is None or differences(product, settings, scored) else number
+        scored = self.counts[0].get((dataset, split), SplitCount()).total
+        same = (
+            number
+            for settings, number in published_results().items()
+            if (settings.dataset, settings.split) == (dataset, split)
+            and not differences(self.product, settings, scored)
+        )
+        return next(same, None)
 
     def description(self) -> list[str]:
         """Return method, drawings, encoders, kind of weights and proposal source."""
@@ -119,7 +121,7 @@ def differences(product: Predictions, settings: Settings, scored: int) -> list[s
 
 
 def _method_differences(method: Method, notation: str) -> list[str]:
-    """Name the settings in which a method is not the published one of that notation."""
+    """Name the settings in which a method is not the published one of that notation or name."""
     try:
         published = find_method(notation)
     except ValueError:
