@@ -100,10 +100,10 @@ class BenchmarkOptions(ExecutorOptions):
     proposals: tuple[Proposals, ...] = ("gold", "detections")
     """Where candidate boxes come from; every source is a line of its own."""
     methods: tuple[str, ...] = ("first-box", "P")
-    """Names from the catalogue (fgvp-table and falip-table are whole tables), or paper notation (quote it)."""
+    """Names from the catalogue (fgvp-table, falip-table: whole tables), or paper notation (quote it)."""
     encoders: tuple[str, ...] = ()
-    """ARCHITECTURE:TAG, ARCHITECTURE:FILE, a model folder or clip-shapes; a comma joins an ensemble. By default
-    the published ensemble of a method of the catalogue, and ViT-B-32:openai for drawings in paper notation."""
+    """ARCHITECTURE:TAG, ARCHITECTURE:FILE, a model folder or clip-shapes; a comma joins an ensemble.
+    By default a catalogued method has its published ensemble, paper notation ViT-B-32:openai."""
     segmenter: str = "vit_h:published"
     """SAM for drawings with masks: vit_b, vit_l or vit_h with `:published`, :FILE or :URL; or sam-shapes."""
     masks: Literal["box", "exact"] = "box"

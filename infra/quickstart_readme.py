@@ -23,8 +23,8 @@ BEGIN, END = "<!-- quickstart table: written by make readme -->", "<!-- end of t
 PICTURES = "pipelines/pictures"
 SHOWN = "val"
 STRIP = ("I", "P", "C1", "D4")
-# A scene with objects apart from each other, and one that is neither the smallest nor at the border.
-SCENE_SEED, SCENE_NUMBER, THING = 0, 12, 0
+# A scene, and a thing of it whose mask differs from its box and its ellipse.
+SCENE_SEED, SCENE_NUMBER, THING = 0, 12, 1
 INK = (33, 37, 41)
 
 
