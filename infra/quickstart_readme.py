@@ -44,11 +44,16 @@ def table_in(readme: str) -> str:
     Raises:
         InputError: if the marks are not there.
     """
-    _, begin, rest = readme.partition(BEGIN)
-    table, end, _ = rest.partition(END)
+    return _parts(readme)[1].strip() + "\n"
+
+
+def _parts(readme: str) -> tuple[str, str, str]:
+    """Return what stands before the table, the table, and what stands after it; marks go with the outside."""
+    before, begin, rest = readme.partition(BEGIN)
+    table, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"README.md has no lines {BEGIN!r} and {END!r}")
-    return table.strip() + "\n"
+    return before + begin, table, end + after
 
 
 def write_readme(folder: str, run: str) -> None:
@@ -59,9 +64,8 @@ def write_readme(folder: str, run: str) -> None:
         run: folder of the finished quickstart.
     """
     file = Path(folder, "README.md")
-    text = file.read_text(encoding="utf-8")
-    table = readme_table(run)
-    file.write_text(text.replace(table_in(text), table), encoding="utf-8")
+    before, _, after = _parts(file.read_text(encoding="utf-8"))
+    file.write_text(f"{before}\n{readme_table(run)}{after}", encoding="utf-8")
     pictures = Path(folder, PICTURES)
     pictures.mkdir(exist_ok=True)
     for name, picture in draw_pictures().items():
