@@ -78,7 +78,7 @@ def read_variants(texts: Sequence[str]) -> list[Variant]:
             method = find_method(text)
         except ValueError as problem:
             raise InputError(f"--variants: {problem}") from problem
-        if not method.variants or method.subtraction:
+        if not method.variants or method.subtraction or method.relations:
             raise InputError(f"--variants {text}: not a drawing; write codes such as D4 or P|D4")
         variants |= dict.fromkeys(method.variants)
     if not variants:

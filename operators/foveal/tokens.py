@@ -5,6 +5,7 @@ Source: falip spec sections 2 to 4; FALIP equations 1 and 2, Table 6.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,7 +91,7 @@ def bump_rows(
     ):
         rows, columns = bottom + 1 - top, right + 1 - left
         plane[top : bottom + 1, left : right + 1] = bump(rows, columns, alpha, sigma_tokens)
-    return np.pad(values.reshape(len(values), -1), ((0, 0), (1, 0)))
+    return np.pad(values.reshape(len(values), math.prod(values.shape[1:])), ((0, 0), (1, 0)))
 
 
 def mask_matrices(rows_NL: Tensor, form: Form) -> Tensor:
