@@ -24,6 +24,8 @@ CLIP, SAM = "clip-shapes", "sam-shapes"
 class QuickstartOptions(ExecutorOptions):
     """Make synthetic scenes, score visual prompts on them with small bundled models, and write a report."""
 
+    threads: Annotated[int, Field(ge=1)] = 1
+    """Torch threads of one model actor; with one each, SAM and CLIP share two cores without waiting."""
     out: str = "quickstart-out"
     """Folder for everything: scenes, results, report."""
     scenes: Annotated[int, Field(ge=3)] = 100
