@@ -19,7 +19,7 @@ class Card(Value):
 
     Attributes:
         sha256: of the checkpoint file.
-        label: as in `operators.catalog.Weights`.
+        label: as in `operators.models.Weights`.
         architecture: open_clip's name, or SAM's (`vit_h`).
         made_by: command and source.
     """

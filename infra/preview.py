@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from operators.clip_model import ClipModel
 
 # A small SAM is less sure of its masks than the published ones, for which the grid's thresholds were chosen.
-TINY_GRID = {"min_predicted_iou": 0.35, "min_stability": 0.6}
+TINY_GRID: dict[str, Any] = {"min_predicted_iou": 0.35, "min_stability": 0.6}
 POINTS_PER_BATCH = 64
 VIEWS_PER_BATCH = 32
 
@@ -173,7 +173,7 @@ def _propose(
     if points_xy is not None:
         boxes_xyxy, masks = regions_at_points(sam, pixels, points_xy)
     else:
-        least = TINY_GRID if segmenter.weights.label == "tiny" else {}
+        least: dict[str, Any] = TINY_GRID if segmenter.weights.label == "tiny" else {}
         settings = GridSettings(points_per_batch=POINTS_PER_BATCH, min_area_px=segmenter.min_area_px, **least)
         proposals = grid_proposals(sam, pixels, settings)
         boxes_xyxy = xywh_to_xyxy(np.array([proposal.box_xywh for proposal in proposals]))

@@ -221,7 +221,7 @@ def test_one_download_a_node_for_many_processes(vit_file, web):
     web.files["/w.safetensors"] = Path(vit_file).read_bytes()
     weights = Weights(source=f"{web.url}/w.safetensors", sha256=sha256(vit_file), label="real")
     code = (
-        "from infra.weights import local_file; from operators.catalog import Weights\n"
+        "from infra.weights import local_file; from operators.models import Weights\n"
         f"print(local_file(Weights.model_validate_json('{weights.model_dump_json()}')))"
     )
     command = [sys.executable, "-c", code]
