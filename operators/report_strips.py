@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from operators.encode import masks_of
+from operators.encode import image_views
 from operators.gallery import NAMES
-from operators.images import ImageError, decode_row
+from operators.images import ImageError
 from operators.products import Features, Masks, Predictions
 from operators.report import Picture, Strips
 from operators.report_pictures import data_uri, strip
-from operators.sam_frame import SAM_FRAME_PX
 from operators.variants import Variant
 from operators.views import ImageViews
 
@@ -45,20 +42,14 @@ def draw_strips(
     Raises:
         ImageError: if the picture cannot be decoded.
     """
-    image = decode_row(row)
-    boxes_xywh = np.array([row["regions"][i]["box_xywh"] for i in regions], dtype=np.float64)
     views: dict[Masks | None, ImageViews] = {}
     rows = []
     for variant, source in wanted:
         if source is not None and source not in masks:
             continue
         if source not in views:
-            views[source] = ImageViews(
-                image,
-                boxes_xywh,
-                masks_of=partial(masks_of, row, regions, masks.get(source) if source else None, index),
-                frame_px=source.segmenter.frame_px if source else SAM_FRAME_PX,
-            )
+            part = masks.get(source) if source else None
+            views[source] = image_views(row, regions, source, part, index)
         try:
             picture = strip(views[source].pictures(variant))
         except ImageError:  # no mask here: nothing was shown

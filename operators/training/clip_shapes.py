@@ -54,29 +54,15 @@ ARCHITECTURE = {
 # Dropping half of the patches halves the cost (FLIP, arXiv:2212.00794), but for the end.
 DROPPED_SHARE, WHOLE_FROM = 0.5, 0.9114
 RAW = variant("raw")
-# What a training scene is shown as, with its share: surroundings kept, cut off, blurred, or a red ellipse.
-DRAWINGS: tuple[tuple[float, Variant], ...] = (
-    (0.16, RAW),
-    (0.22, variant("P")),
-    (0.20, variant("D4", mask_source="exact")),
-    (0.04, variant("C4")),
-    (0.04, variant("B4")),
-    (0.24, variant("C1")),
-    (0.06, variant("C1", thickness_px=4)),
-    (0.04, variant("falip_circle")),
-)
-# At the end, more of what is hard.
-LAST_DRAWINGS: tuple[tuple[float, Variant], ...] = (
-    (0.14, RAW),
-    (0.10, variant("P")),
-    (0.32, variant("D4", mask_source="exact")),
-    (0.03, variant("C4")),
-    (0.03, variant("B4")),
-    (0.26, variant("C1")),
-    (0.08, variant("C1", thickness_px=4)),
-    (0.04, variant("falip_circle")),
-)
 SHARP = variant("D4", mask_source="exact")
+# What a training scene is shown as: surroundings kept, cut off, blurred, or a red ellipse.
+DRAWN = (
+    *(RAW, variant("P"), SHARP, variant("C4"), variant("B4")),
+    *(variant("C1"), variant("C1", thickness_px=4), variant("falip_circle")),
+)
+# How often each is; at the end, more of what is hard.
+DRAWINGS = tuple(zip((0.16, 0.22, 0.20, 0.04, 0.04, 0.24, 0.06, 0.04), DRAWN, strict=True))
+LAST_DRAWINGS = tuple(zip((0.14, 0.10, 0.32, 0.03, 0.03, 0.26, 0.08, 0.04), DRAWN, strict=True))
 WATCHED = {"P": variant("P"), "D4": SHARP, "C1": variant("C1"), "I": RAW}
 
 

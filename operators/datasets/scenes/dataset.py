@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,14 +59,12 @@ class Scene:
 def make_scene(seed: int, split: str, index: int) -> Scene:
     """Make one scene; equal arguments give an equal scene. `train` scenes share nothing with the others."""
     random = np.random.RandomState([seed, SEED_OF_SPLIT[split], index])
-    layout = random_layout(random)
-    image_HWC, masks_NHW = paint(layout, random)
+    expressions: dict[str, list[Expression]] = {}
+    while not any(expressions.values()):  # a scene that nothing can be said about would not be scored
+        layout = random_layout(random)
+        image_HWC, masks_NHW = paint(layout, random)
+        expressions = _expressions(layout, SPLITS.get(split, SHAPES), random)
     boxes = tuple(_tight_box(mask) for mask in masks_NHW)
-    referred = SPLITS.get(split, SHAPES)
-    expressions = {
-        dataset: [e for e in word(layout, random) if layout.things[e.thing].look.shape in referred]
-        for dataset, word in DATASETS.items()
-    }
     return Scene(
         name=f"scene_{split}_{index:06d}.png",
         image_HWC=image_HWC,
@@ -123,6 +121,16 @@ def split_sizes(scenes: int) -> dict[str, int]:
     """Divide a number of scenes among the splits, at least one each."""
     sizes = {split: max(int(scenes * share), 1) for split, share in SHARES.items()}
     return sizes | {"val": max(scenes - sizes["testA"] - sizes["testB"], 1)}
+
+
+def _expressions(
+    layout: Layout, referred: Sequence[str], random: np.random.RandomState
+) -> dict[str, list[Expression]]:
+    """Return the expressions of every dataset that mean things of the given shapes."""
+    return {
+        dataset: [e for e in word(layout, random) if layout.things[e.thing].look.shape in referred]
+        for dataset, word in DATASETS.items()
+    }
 
 
 def _tight_box(mask_HW: np.ndarray) -> BoxXYWH:
