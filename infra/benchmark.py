@@ -153,9 +153,15 @@ def _predictions(
 
 def _rows(text: str, masks: MaskSource) -> Sequence[Row]:
     try:
-        return find_rows(text, masks)
+        rows = find_rows(text, masks)
     except ValueError as problem:
         raise InputError(f"--methods: {problem}") from problem
+    if any(v.colored_by_text for row in rows for v in row.method.variants):
+        raise InputError(
+            f"--methods {text}: pictures in the colour of a text have no features that could be stored; "
+            "pipelines/preview.py draws and scores them"
+        )
+    return rows
 
 
 def _ensembles(row: Row, options: BenchmarkOptions) -> Sequence[str | None]:

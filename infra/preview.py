@@ -24,9 +24,10 @@ from infra.preview_pictures import (
     png,
     to_xywh,
 )
+from infra.preview_scores import score
 from infra.shards import InputError
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
-from operators.assignment import Assign, assign, result_rows, similarities
+from operators.assignment import Assign, result_rows
 from operators.foveal import FovealAttention
 from operators.geometry import INVALID, Boxes, box_status, xywh_to_xyxy
 from operators.images import to_array
@@ -38,12 +39,10 @@ from operators.variants import Variant
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from operators.clip_model import ClipModel
 
 # A small SAM is less sure of its masks than the published ones, for which the grid's thresholds were chosen.
 TINY_GRID: dict[str, Any] = {"min_predicted_iou": 0.35, "min_stability": 0.6}
 POINTS_PER_BATCH = 64
-VIEWS_PER_BATCH = 32
 
 
 class PreviewOptions(Options):
@@ -60,7 +59,8 @@ class PreviewOptions(Options):
     points: str | None = None
     """JSON file with points in pixels, [[x, y], ...], for SAM; without boxes and points it gets a grid."""
     variants: tuple[str, ...] = ("D4",)
-    """Drawings in paper notation (P D4, or 'P|D4'); a similarity is the mean over all of them."""
+    """Drawings in paper notation (P D4, or 'P|D4'); a similarity is the mean over all of them. As an
+    extension a colour may be that of the text: 'D2(mask_color=text)'."""
     encoder: str = "clip-shapes"
     """A bundled model, ARCHITECTURE:TAG, ARCHITECTURE:FILE or a model folder."""
     segmenter: str = "sam-shapes"
@@ -111,7 +111,8 @@ def preview(options: PreviewOptions) -> int:
 
         scene = _scene(image, boxes_xyxy, masks_NHW, device)
         model = ClipModel(encoder, local_file(encoder.weights), device)
-        found = _assign(options, scene, variants, model)
+        prompts = [prompted(options.template, text) for text in options.texts]
+        found = score(scene, variants, prompts, model, options.assign)
         _print_pairs(options, found)
         for name, meaning, picture in drawn_pictures(options.texts, scene, variants, found):
             _write(options, name, meaning, png(picture))
@@ -143,7 +144,7 @@ def _check_texts(options: PreviewOptions) -> None:
 
 
 def _check_attention(options: PreviewOptions, variants: list[Variant], encoder: Encoder | None) -> None:
-    masked = [drawing for drawing in variants if isinstance(drawing.attention, FovealAttention)]
+    masked = [v for v in variants if isinstance(v.attention, FovealAttention) and not v.colored_by_text]
     if options.attention and not masked:
         raise InputError("--attention: no drawing of --variants has a mask to show; add one, such as I+FA")
     for drawing in variants:
@@ -202,25 +203,6 @@ def _chosen(masks_NHW: BoolMasks, first: bool) -> list[int]:
     if not len(masks_NHW):
         raise InputError("--gallery: SAM finds no region in this image; give a box with --boxes")
     return [0] if first else [int(masks_NHW.sum(axis=(1, 2)).argmax())]
-
-
-def _assign(options: PreviewOptions, scene: Scene, variants: list[Variant], model: ClipModel) -> Found:
-    import torch
-
-    from operators.encode import encode_shown, show
-
-    try:
-        texts_MD = model.encode_texts([prompted(options.template, text) for text in options.texts])
-    except ValueError as problem:  # words that are not in the vocabulary
-        raise InputError(f"--texts: {problem}") from problem
-    features = []
-    for drawing in variants:
-        shown = show(scene.views, drawing, model, scene.boxes_xywh, scene.size_wh)
-        chunks = [encode_shown(model, drawing.attention, [part]) for part in shown.parts(VIEWS_PER_BATCH)]
-        features.append(torch.cat(chunks) if chunks else torch.zeros(0, model.dimensions))
-    similarity_VNM = similarities(torch.stack(features), texts_MD)
-    similarity_NM = similarity_VNM.mean(axis=0)
-    return Found(similarity_VNM, similarity_NM, assign(similarity_NM, options.assign))
 
 
 def _record(

@@ -41,11 +41,13 @@ class Scene(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Cosines of V variants, N regions and M texts (V x N x M), their means (N x M), and what they assign."""
+    """Cosines of V variants, N regions and M texts (V x N x M), their means (N x M), what they assign, and
+    the colours of the texts."""
 
     similarity_VNM: Boxes
     similarity_NM: Boxes
     pairs: list[Pair]
+    colors: list[str]
 
 
 def drawn_pictures(
@@ -57,9 +59,9 @@ def drawn_pictures(
 
     regions = scene.boxes_xyxy, scene.masks_NHW
     yield "candidates.png", "every region", candidates_picture(scene.pixels_HWC, *regions)
-    for number, (drawing, similarity_NM) in enumerate(zip(variants, found.similarity_VNM, strict=True), 1):
+    for number, (drawing, similarity_NM, shown_texts) in enumerate(_sheets(texts, variants, found), 1):
         name = "".join(c if c.isalnum() else "_" for c in drawing.code)
-        sheet = variant_sheet(drawing.code, scene.views.pictures(drawing), similarity_NM, texts)
+        sheet = variant_sheet(drawing.code, scene.views.pictures(drawing), similarity_NM, shown_texts)
         yield f"variant-{number}-{name}.png", f"{drawing.code} as CLIP sees every region", sheet
     captions = list(texts)
     for pair in found.pairs:
@@ -68,11 +70,24 @@ def drawn_pictures(
     yield "result.png", "the assigned regions", result
 
 
+def _sheets(
+    texts: Sequence[str], variants: Sequence[Variant], found: Found
+) -> Iterator[tuple[Variant, Boxes, Sequence[str]]]:
+    """Yield what each sheet shows: a drawing, similarities and texts; of a drawing in the colour of the text,
+    one for each text."""
+    for drawing, similarity_NM in zip(variants, found.similarity_VNM, strict=True):
+        if not drawing.colored_by_text:
+            yield drawing, similarity_NM, texts
+            continue
+        for number, (text, color) in enumerate(zip(texts, found.colors, strict=True)):
+            yield drawing.in_color(color), similarity_NM[:, [number]], [text]
+
+
 def attention_picture(scene: Scene, variants: Sequence[Variant], model: ClipModel) -> Pixels:
-    """Draw the attention of every drawing with a mask, for the first regions."""
+    """Draw the attention of drawings with a mask that are the same for all texts; first regions only."""
     from operators.attention_maps import attention_pictures, attention_sheet, has_mask
 
-    drawings = list(filter(has_mask, variants))
+    drawings = [drawing for drawing in variants if has_mask(drawing) and not drawing.colored_by_text]
     found = [
         attention_pictures(model, scene.views, drawing, scene.boxes_xywh, scene.size_wh, ATTENTION_REGIONS)
         for drawing in drawings

@@ -92,6 +92,8 @@ def draw(
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ValueError(f"expected finite boxes N x 4 (left, top, width, height), got {boxes.shape}")
     variant = _one_drawing(drawing) if isinstance(drawing, str) else drawing
+    if variant.colored_by_text:
+        raise ValueError(f"{variant.code}: choose the colour, perhaps with operators.prompts.text_color")
     if variant.mask_source != "none" and masks_NHW is None:
         raise ValueError(f"{variant.code} draws with masks: give masks_NHW")
 

@@ -10,7 +10,8 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 from operators.fingerprint import Value, without_defaults
 from operators.foveal import Attention, attention_code, needs_raw_image
 from operators.prompts import Fit, Parameter, VisualPrompt, find_prompt
-from operators.prompts.parameters import nearest, typed
+from operators.prompts.colors import TEXT
+from operators.prompts.parameters import COLOR_PARAMETERS, nearest, typed
 
 CanvasSource = Literal["native", "sam_frame"]
 MaskSource = Literal["none", "box", "exact"]
@@ -89,6 +90,24 @@ class Variant(Value):
         if self.attention is not None:
             written.append(attention_code(self.attention))
         return "+".join(written)
+
+    @property
+    def colored_by_text(self) -> bool:
+        """Say whether a colour is that of a caption, so that pictures depend on the caption."""
+        return self != self.in_color("black")
+
+    def in_color(self, color: str) -> Variant:
+        """Return the drawing with a colour in place of `text`, wherever that stands.
+
+        Args:
+            color: as parameters take it, such as "r,g,b".
+        """
+
+        def colored(parameters: Parameters) -> Parameters:
+            return tuple((k, color if k in COLOR_PARAMETERS and v == TEXT else v) for k, v in parameters)
+
+        then = tuple(x.model_copy(update={"parameters": colored(x.parameters)}) for x in self.then)
+        return self.model_copy(update={"parameters": colored(self.parameters), "then": then})
 
     def attended(self, attention: Attention | None) -> Variant:
         """Return the drawing with another attention.

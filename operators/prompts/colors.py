@@ -21,6 +21,8 @@ PALETTE: dict[str, Color] = {
 
 
 RANDOM = "random"
+# The colour of a caption (`operators.prompts.text_color`), an extension: `Variant.in_color` puts it in.
+TEXT = "text"
 
 
 def parse_color(text: str) -> Color:
@@ -37,7 +39,9 @@ def parse_color(text: str) -> Color:
     if len(parts) == 3 and all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
         red, green, blue = (int(part) for part in parts)
         return red, green, blue
-    known = f'"r,g,b", "{RANDOM}", "{RANDOM}:seed" or one of {", ".join(PALETTE)}'
+    if text == TEXT:
+        raise ValueError("the colour of a text is known with the text only; see operators.prompts.text_color")
+    known = f'"r,g,b", "{RANDOM}", "{RANDOM}:seed", "{TEXT}" or one of {", ".join(PALETTE)}'
     raise ValueError(f"unknown color {text!r}; use {known}")
 
 
@@ -63,5 +67,5 @@ def random_color(seed: int, key: str) -> Color:
 
 def check_color(text: str) -> None:
     """Raise ValueError if `text` is no colour in any mode."""
-    if random_seed(text) is None:
+    if text != TEXT and random_seed(text) is None:
         parse_color(text)

@@ -69,9 +69,10 @@ def _one_of(*known: str) -> Callable[[str, Parameter], None]:
     return check
 
 
+COLOR_PARAMETERS = ("color", "line_color", "mask_color")
 _KINDS = {bool: "truth value (true or false)", int: "whole number", float: "number", str: "text"}
 _CHECKS: dict[str, Callable[[str, Parameter], None]] = {
-    **dict.fromkeys(("color", "line_color", "mask_color"), _color),
+    **dict.fromkeys(COLOR_PARAMETERS, _color),
     "alpha": _between(0, 1),
     "thickness_px": _between(1),
     "sigma_px": _between(0),

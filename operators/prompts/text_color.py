@@ -1,7 +1,8 @@
-"""EXTENSION: a colour made from a caption. No published number uses it, and neither does the pipeline.
+"""EXTENSION: a colour made from a caption (`D2(mask_color=text)`). No published number uses it.
 
-A picture drawn with such a colour depends on the caption, so its features cannot be stored per image. Use it
-with `operators.drawing`, one caption at a time. Source: visual_prompts spec section 12 (mode `text`).
+A picture drawn with such a colour depends on the caption, so its features cannot be stored per image: the
+preview draws, encodes and scores them on the spot, the benchmark refuses them. Source: visual_prompts spec
+section 12 (mode `text`).
 """
 
 from __future__ import annotations

@@ -174,6 +174,7 @@ NAMES = {
     "unknown method: nothing like it": (["--methods", "%"], "unknown visual prompt '%'"),
     "unknown method: empty": (["--methods", ""], "column 1: expected a drawing, found the end"),
     "unknown method: post-processing": (["--methods", "P,T"], "unknown post-processing 'T'; known: S, R, RS"),
+    "colour of a text": (["--methods", "D2(mask_color=text)"], "no features that could be stored"),
     "unknown prompt": (["--methods", "P|crap"], "drawing 2: unknown visual prompt 'crap'; nearest: crop"),
     "unknown prompt: nothing after |": (["--methods", "P|"], "column 3: expected a drawing, found the end"),
     "unknown encoder": (["--encoders", "ViT-B-33:openai"], "nearest: ViT-B-32"),

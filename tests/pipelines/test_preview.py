@@ -13,12 +13,14 @@ from PIL import Image
 import operators.grid_proposals
 from infra.options import Exit, main
 from infra.preview import PreviewOptions, preview
+from infra.preview_pictures import to_xywh
 from infra.weights import local_file, resolve_encoder
 from operators.assignment import assign
 from operators.clip_model import ClipModel
 from operators.geometry import xywh_to_xyxy
 from operators.grid_proposals import GridProposal
 from operators.masks import decode_masks
+from operators.prompts.text_color import text_color
 from operators.variants import variant
 from operators.views import ImageViews
 
@@ -243,3 +245,25 @@ def test_the_same_command_writes_the_same_bytes(run, boxes) -> None:
         path.name: path.read_bytes() for path in run(boxes=boxes, texts=TEXTS, gallery=True)[0].iterdir()
     }
     assert first == again and len(first) == 5
+
+
+def test_a_drawing_in_the_color_of_the_text(run, boxes, tiny_vit, image):
+    """Every text is compared with regions in its own colour, and the sheets show them."""
+    out, result = run(boxes=boxes, texts=TEXTS, variants=("C2(mask_color=text,alpha=1)", "P"))
+    sheets = [name for name in pictures(out) if name.startswith("variant-")]
+    assert len(sheets) == len(TEXTS) + 1
+
+    encoder = resolve_encoder(tiny_vit)
+    model = ClipModel(encoder, local_file(encoder.weights), "cpu")
+    expected = []
+    for text in TEXTS:
+        (text_D,) = model.encode_texts([f"a photo of a {text.lower()}"])
+        drawing = variant("C2", mask_color=text_color(text_D.numpy()), alpha=1.0)
+        with Image.open(image) as picture:
+            views = ImageViews(picture.convert("RGB"), to_xywh(np.array(BOXES_XYXY)))
+        features_ND = model.encode_images(views.views(drawing, model.size_px, model.mean, model.std))
+        unit = features_ND / features_ND.norm(dim=1, keepdim=True)
+        expected.append((unit @ (text_D / text_D.norm())).tolist())
+    found, _ = result["similarity_by_variant"]
+    assert np.allclose(found, np.transpose(expected), atol=1e-5)
+    assert not np.allclose(expected[0], expected[1], atol=1e-3)

@@ -150,6 +150,14 @@ def test_a_gray_image_is_drawn_in_color():
     assert (first == (255, 0, 0)).all(axis=-1).any()
 
 
+def test_the_color_of_a_text_is_put_in_everywhere():
+    drawing = baseline("D4+D2(mask_color=text)+D1(line_color=text)").variants[0]
+    assert drawing.colored_by_text and not drawing.in_color("1,2,3").colored_by_text
+    assert drawing.in_color("1,2,3").code == "D4+D2(mask_color=1,2,3)+D1(line_color=1,2,3)"
+    with pytest.raises(ValueError, match="text_color"):
+        draw(picture(), BOXES_XYWH, "C1(line_color=text)")
+
+
 def test_a_caption_may_choose_the_color():
     embedding = np.random.RandomState(1).standard_normal(512)
     color = text_color(embedding)
