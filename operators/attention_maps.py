@@ -23,7 +23,7 @@ from operators.variants import Variant
 from operators.views import ImageViews
 
 Maps = NDArray[np.float32]
-AVERAGE = "mean"
+SHEET_COLUMNS = 6  # two regions a line
 
 
 def has_mask(drawing: Variant) -> bool:
@@ -33,17 +33,23 @@ def has_mask(drawing: Variant) -> bool:
 
 @dataclass(frozen=True)
 class AttentionPictures:
-    """Overlays of one drawing for R regions.
+    """Overlays of one drawing for R regions, averaged over the masked blocks.
 
     Attributes:
-        columns: `mean` over the masked blocks, then each of them by its number from 1.
-        before: overlays by region, then column, under the encoder as it is.
-        after: the same with the mask. A column of a region has one scale in both.
+        blocks: numbers of the masked blocks, from 1.
+        before: one overlay a region, under the encoder as it is.
+        after: the same with the mask. A region has one scale in both.
+        gained: where there is more attention after, on a scale of its own: the mask's part is small.
     """
 
-    columns: list[str]
-    before: list[list[Pixels]]
-    after: list[list[Pixels]]
+    blocks: list[int]
+    before: list[Pixels]
+    after: list[Pixels]
+    gained: list[Pixels]
+
+    def columns(self) -> dict[str, list[Pixels]]:
+        """Return the overlays by what they show."""
+        return {"before": self.before, "after": self.after, "gained": self.gained}
 
 
 def attention_pictures(
@@ -73,20 +79,21 @@ def attention_pictures(
         raise ValueError(f"{drawing.code}: no foveal mask, so there is no attention before and after it")
     layers = sorted(layer_indices(attention.layers, len(model.tower.blocks)))
     shown = next(show(image, drawing, model, boxes_xywh, size_wh).parts(regions))
-    before, after = (_with_mean(maps[layers]) for maps in _class_attention(model, attention, layers, shown))
-    overlays: tuple[list[list[Pixels]], list[list[Pixels]]] = ([], [])
+    before, after = (maps[layers].mean(axis=0) for maps in _class_attention(model, attention, layers, shown))
+    gained = np.maximum(after - before, 0)
+    overlays: tuple[list[Pixels], list[Pixels], list[Pixels]] = ([], [], [])
     for region, picture in enumerate(image.pictures(drawing)[:regions]):
         scale_xy = np.array(picture.shape[1::-1]) / size_wh
         box_xyxy = xywh_to_xyxy(boxes_xywh[region : region + 1])[0] * np.tile(scale_xy, 2)
-        highest = np.maximum(before[:, region], after[:, region]).max(axis=(1, 2))
-        for maps, rows in zip((before, after), overlays, strict=True):
-            columns = zip(maps[:, region], highest, strict=True)
-            rows.append([attention_overlay(picture, map_hw, high, box_xyxy) for map_hw, high in columns])
-    return AttentionPictures([AVERAGE, *(str(layer + 1) for layer in layers)], *overlays)
+        highest = max(before[region].max(), after[region].max())
+        scales = highest, highest, gained[region].max()
+        for maps, scale, of_regions in zip((before, after, gained), scales, overlays, strict=True):
+            of_regions.append(attention_overlay(picture, maps[region], scale, box_xyxy))
+    return AttentionPictures([layer + 1 for layer in layers], *overlays)
 
 
 def attention_sheet(found: Mapping[str, AttentionPictures]) -> Pixels:
-    """Lay out the overlays of several drawings, by their codes: two rows a region, before and after.
+    """Lay out the overlays of several drawings, by their codes: each region before and after, and the gain.
 
     Returns:
         uint8 RGB on white.
@@ -94,20 +101,14 @@ def attention_sheet(found: Mapping[str, AttentionPictures]) -> Pixels:
     sheets = []
     for code, pictures in found.items():
         cells = [
-            Cell(overlay, str(region), f"{when}, {_named(column)}", region_color(region))
-            for region, rows in enumerate(zip(pictures.before, pictures.after, strict=True))
-            for when, row in zip(("before", "after"), rows, strict=True)
-            for column, overlay in zip(pictures.columns, row, strict=True)
+            Cell(overlays[region], str(region), what, region_color(region))
+            for region in range(len(pictures.before))
+            for what, overlays in pictures.columns().items()
         ]
-        title = f"{code}: attention of the class token to regions 0 to {len(pictures.before) - 1}"
-        sheets.append(contact_sheet(cells, title=title, columns=len(pictures.columns)))
-    width = max(sheet.shape[1] for sheet in sheets)
-    wide = [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in sheets]
-    return np.concatenate(wide)
-
-
-def _named(column: str) -> str:
-    return f"{column} of masked blocks" if column == AVERAGE else f"block {column}"
+        blocks = ", ".join(map(str, pictures.blocks))
+        title = f"{code}: attention of the class token, mean of blocks {blocks}"
+        sheets.append(contact_sheet(cells, title=title, columns=SHEET_COLUMNS))
+    return np.concatenate(sheets)
 
 
 @torch.inference_mode()
@@ -122,7 +123,3 @@ def _class_attention(
     plain = class_attention(model.tower, Pictures(views, own))[:, of_regions]
     masked = class_attention(model.tower, Pictures(views, of_regions), masks, frozenset(layers))
     return plain.cpu().numpy(), masked.cpu().numpy()
-
-
-def _with_mean(maps: Maps) -> Maps:
-    return np.concatenate([maps.mean(axis=0, keepdims=True), maps])

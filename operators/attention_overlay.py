@@ -10,7 +10,8 @@ from operators.prompts.colors import Color
 
 Pixels = NDArray[np.uint8]
 
-OPACITY = 0.6
+# What gets little attention stays visible.
+OPACITY = (0.25, 0.8)
 # Dark blue over green to yellow, five points of matplotlib's viridis: order can be seen without telling hues.
 HEAT: tuple[Color, ...] = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 GRAY = (0.299, 0.587, 0.114)
@@ -36,7 +37,9 @@ def attention_overlay(
     cells = np.asarray(attention_hw, dtype=np.float32) / max(float(highest), 1e-12)
     smooth = Image.fromarray(cells).resize((width, height), Image.Resampling.BILINEAR)
     gray_HW1 = (picture_HWC @ np.array(GRAY))[..., None]  # so that all colour means attention
-    blended = (1 - OPACITY) * gray_HW1 + OPACITY * heat_colors(np.asarray(smooth))
+    levels_HW = np.clip(np.asarray(smooth), 0, 1)
+    opacity_HW1 = np.interp(levels_HW, (0, 1), OPACITY)[..., None]
+    blended = (1 - opacity_HW1) * gray_HW1 + opacity_HW1 * heat_colors(levels_HW)
     shown = Image.fromarray(np.rint(blended).astype(np.uint8))
     _outline(shown, np.asarray(box_xyxy, dtype=np.float64))
     return np.array(shown)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.attention_maps import AVERAGE, attention_pictures, has_mask
+from operators.attention_maps import attention_pictures, has_mask
 from operators.clip_model import ClipModel
 from operators.encode import boxes_of, image_views
 from operators.products import Features, Masks, Predictions
@@ -49,9 +49,9 @@ def attention_strips(
     views = image_views(row, regions, source, masks.get(source) if source else None, index)
     size_wh = row["width"], row["height"]
     found = attention_pictures(model, views, drawing, boxes_of(row, regions), size_wh, len(regions))
-    column, blocks = found.columns.index(AVERAGE), ", ".join(found.columns[1:])
+    blocks = ", ".join(map(str, found.blocks))
     rows = []
-    for when, overlays in (("before", found.before), ("after", found.after)):
-        picture = strip([of_region[column] for of_region in overlays])
-        rows.append((when, f"mean of blocks {blocks}", Picture(data_uri(picture), f"attention {when}")))
+    for what, overlays in found.columns().items():
+        picture = Picture(data_uri(strip(overlays)), f"attention {what}")
+        rows.append((what, f"mean of blocks {blocks}", picture))
     return Strips(heading, rows)

@@ -17,6 +17,11 @@ def attention(row: int, column: int) -> np.ndarray:
     return grid
 
 
+def over_gray(level: float, color: tuple[int, int, int]) -> np.ndarray:
+    opacity = OPACITY[0] + level * (OPACITY[1] - OPACITY[0])
+    return (1 - opacity) * 100 + opacity * np.array(color)
+
+
 @pytest.mark.parametrize(("row", "column"), [(1, 1), (2, 5), (5, 3)])
 def test_the_peak_is_brightest_in_the_middle_of_its_cell(row: int, column: int) -> None:
     shown = attention_overlay(PICTURE, attention(row, column), 0.4, NO_BOX)
@@ -25,17 +30,16 @@ def test_the_peak_is_brightest_in_the_middle_of_its_cell(row: int, column: int) 
     green[:3, :3] = 0  # the outline
     y, x = np.argwhere(green == green.max()).mean(axis=0)
     assert abs(y - (row + 0.5) * 13 + 0.5) <= 1 and abs(x - (column + 0.5) * 19 + 0.5) <= 1
-    expected = (1 - OPACITY) * 100 + OPACITY * np.array(HEAT[-1])
-    np.testing.assert_allclose(shown[round(y), round(x)], expected, atol=6)
+    np.testing.assert_allclose(shown[round(y), round(x)], over_gray(1, HEAT[-1]), atol=8)
     far = shown[(row + 4) % 7 * 13 + 6, (column + 4) % 7 * 19 + 9]
-    np.testing.assert_allclose(far, (1 - OPACITY) * 100 + OPACITY * np.array(HEAT[0]), atol=6)
+    np.testing.assert_allclose(far, over_gray(0, HEAT[0]), atol=6)
 
 
 def test_pictures_share_a_scale() -> None:
     flat = np.full((7, 7), 0.1)
     dim, bright = (attention_overlay(PICTURE, flat, highest, NO_BOX)[40, 60] for highest in (0.4, 0.1))
-    np.testing.assert_allclose(dim, (1 - OPACITY) * 100 + OPACITY * np.array(HEAT[1]), atol=1)
-    np.testing.assert_allclose(bright, (1 - OPACITY) * 100 + OPACITY * np.array(HEAT[-1]), atol=1)
+    np.testing.assert_allclose(dim, over_gray(0.25, HEAT[1]), atol=1)
+    np.testing.assert_allclose(bright, over_gray(1, HEAT[-1]), atol=1)
 
 
 def test_colours_get_brighter_and_are_clamped() -> None:
