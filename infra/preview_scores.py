@@ -62,7 +62,7 @@ def score(
 def _features_ND(scene: Scene, drawing: Variant, model: ClipModel) -> Tensor:
     import torch
 
-    from operators.encode import encode_shown, show
+    from operators.shown import encode_shown, show
 
     shown = show(scene.views, drawing, model, scene.boxes_xywh, scene.size_wh)
     chunks = [encode_shown(model, drawing.attention, [part]) for part in shown.parts(VIEWS_PER_BATCH)]

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from operators.annotate import region_color
 from operators.attention_overlay import Pixels, attention_overlay
 from operators.clip_model import ClipModel
-from operators.encode import Shown, show
 from operators.foveal import FovealAttention, layer_indices
 from operators.foveal.pictures import class_attention
 from operators.foveal.tokens import mask_matrices
 from operators.foveal.tower import Pictures
 from operators.gallery import Cell, contact_sheet
 from operators.geometry import Boxes, xywh_to_xyxy
+from operators.shown import Shown, show
 from operators.variants import Variant
 from operators.views import ImageViews
 

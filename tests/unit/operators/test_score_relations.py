@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pytest
+from hand_parses import SHORT_LEFT_OF
 
 import operators.score
 from operators.logits import half_scores, half_unit
@@ -21,16 +22,9 @@ from operators.variants import Variant
 
 SCALE, DIMENSIONS = 20.0, 6
 BOXES = [[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 12.0, 12.0], [40.0, 0.0, 14.0, 14.0], [60.0, 0.0, 0.0, 9.0]]
-LEFT_OF = {
-    "parser": "by hand",
-    "tokens": ["man", "left", "of", "dog"],
-    "heads": [0, 0, 1, 2],
-    "deps": [""] * 4,
-    "noun_chunks": [{"start": 0, "end": 1}, {"start": 3, "end": 4}],
-}
-PLAIN = LEFT_OF | {"tokens": ["red", "man"], "heads": [1, 1], "deps": [""] * 2, "noun_chunks": []}
-CIRCLE = LEFT_OF | {"heads": [1, 0, 1, 2]}
-BANK = [("Man left of dog", LEFT_OF), ("red man", PLAIN), ("no parse", None), ("circle", CIRCLE)]
+PLAIN = SHORT_LEFT_OF | {"tokens": ["red", "man"], "heads": [1, 1], "deps": [""] * 2, "noun_chunks": []}
+CIRCLE = SHORT_LEFT_OF | {"heads": [1, 0, 1, 2]}
+BANK = [("Man left of dog", SHORT_LEFT_OF), ("red man", PLAIN), ("no parse", None), ("circle", CIRCLE)]
 PLAIN_METHOD = Method(name="m", variants=(Variant(prompt="a"), Variant(prompt="b")))
 
 
@@ -121,7 +115,7 @@ def expected_score(phrase: str, drawn: Sequence[int] = ()) -> np.ndarray:
 
 
 def expected_relations(drawn: Sequence[int] = ()) -> np.ndarray:
-    program = compile_expression(LEFT_OF, BANK[0][0], Relations())
+    program = compile_expression(SHORT_LEFT_OF, BANK[0][0], Relations())
     assert program.texts() == ["man left of dog", "dog", "man"]
     scores = {text: expected_score(text, drawn) for text in program.texts()}
     return execute(program, scores, BoxRelations(np.array(BOXES[:3])), Relations())

@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hand_parses import BETWEEN_TWO, IN_SHIRT, LEFT_OF, ON_THE_LEFT, PLAIN, parse
 from oracle_relations import related
-from parses import BETWEEN_TWO, IN_SHIRT, LEFT_OF, ON_THE_LEFT, PLAIN, parse
 
 from operators.relations import BoxRelations, Relations, compile_expression, execute
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from parses import (
+from hand_parses import (
     BETWEEN,
     BETWEEN_TWO,
     IN_SHIRT,

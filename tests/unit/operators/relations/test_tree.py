@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from parses import BIGGEST, IN_SHIRT, LEFT_OF, ON_THE_LEFT, RIGHT_SIDE, STANDING, parse
+from hand_parses import BIGGEST, IN_SHIRT, LEFT_OF, ON_THE_LEFT, RIGHT_SIDE, STANDING, parse
 
 from operators.relations import ParseError, Relations
 from operators.relations.sentence import MAX_TOKENS, Sentence

@@ -26,3 +26,4 @@ WITH_HAT_WITH_BAG = parse("left man with hat with bag", [1, 1, 1, 2, 1, 4], (0, 
 BETWEEN = parse("bird between the cat and the dog left", [0, 0, 3, 1, 3, 6, 3, 0], (0, 1), (2, 4), (5, 7))
 BETWEEN_TWO = parse("left bird between two dogs", [1, 1, 1, 4, 2], (0, 2), (3, 5))
 PLAIN = parse("woman in red shirt", [0, 0, 3, 1], (0, 1), (2, 4))
+SHORT_LEFT_OF = parse("man left of dog", [0, 0, 1, 2], (0, 1), (3, 4))
