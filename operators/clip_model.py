@@ -96,6 +96,8 @@ class ClipModel:
     def __init__(self, encoder: Encoder, weights_path: str, device: str) -> None:
         model: Any = build_clip(encoder.architecture, encoder.quick_gelu)
         model.load_state_dict(read_clip_state(weights_path, model))
+        # Before the cast: bfloat16 makes 98.9 of exp(ln 100).
+        self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.dtype = getattr(torch, encoder.dtype)
         self.device = torch.device(device)
         self.model = model.eval().requires_grad_(False).to(self.device, self.dtype)
@@ -104,7 +106,6 @@ class ClipModel:
         with torch.inference_mode():
             blank = torch.zeros(1, 3, self.size_px, self.size_px, device=self.device, dtype=self.dtype)
             self.dimensions: int = self.model.encode_image(blank).shape[1]
-        self.logit_scale = float(model.logit_scale.detach().float().exp())
         self.mean, self.std = encoder.mean, encoder.std
         self.tokenizer = make_tokenizer(encoder.architecture)
         self._causal = isinstance(model, open_clip.CLIP) and model.text_pool_type == "argmax"

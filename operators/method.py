@@ -171,6 +171,8 @@ def _attention(written: WrittenMethod, layer: WrittenLayer) -> Attention:
         if word.text not in setting.model_fields or word.text == "kind":
             known = nearest(word.text, [f for f in setting.model_fields if f != "kind"])
             raise written.error(word, f"{layer.name.text} has no parameter {word.text!r}; nearest: {known}")
+        if word.text in given:
+            raise written.error(word, f"parameter {word.text!r} is given twice")
         given[word.text] = value.text
     try:
         return setting.model_validate(given)

@@ -71,6 +71,13 @@ def parse(text: str) -> WrittenMethod:
     return _Reader(text).method()
 
 
+def written(value: object) -> str:
+    """Return a parameter's value as methods have it, with every digit of a number."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 class _Reader:
     def __init__(self, text: str) -> None:
         self.text, self.at = text, 0

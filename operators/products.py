@@ -22,6 +22,7 @@ from operators.variants import Variant
 # Raise a version when the operator's output changes; `tests/unit/operators/test_versions.py` holds them.
 VERSIONS = {"masks": 1, "features": 1, "texts": 1, "predictions": 1}
 ATTENTION_VERSION = 1
+SLUG_CHARS = 100  # the fingerprint tells products apart, the rest of the name is for people
 LIBRARIES = {
     "masks": ("pillow", "opencv-python-headless", "torch", "segment-anything"),
     "features": ("pillow", "opencv-python-headless", "torch", "open_clip_torch"),
@@ -215,5 +216,5 @@ class Predictions(Product):
 
 
 def _safe(text: str) -> str:
-    """Keep what every file system and object store accepts in a name."""
-    return "".join(c if c.isalnum() or c in ".+-" else "_" for c in text).strip("_")
+    """Keep what every file system and object store accepts in a name, in a length that they accept."""
+    return "".join(c if c.isalnum() or c in ".+-" else "_" for c in text[:SLUG_CHARS]).strip("_")

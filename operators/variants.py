@@ -9,6 +9,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from operators.fingerprint import Value, without_defaults
 from operators.foveal import Attention, attention_code, needs_raw_image
+from operators.notation import written
 from operators.prompts import Fit, Parameter, VisualPrompt, find_prompt
 from operators.prompts.colors import TEXT
 from operators.prompts.parameters import COLOR_PARAMETERS, nearest, typed
@@ -73,23 +74,23 @@ class Variant(Value):
     @property
     def layers(self) -> list[tuple[VisualPrompt, dict[str, Parameter]]]:
         """Return what is drawn, in order, each with its parameters."""
-        written = [(self.prompt, self.parameters), *((layer.prompt, layer.parameters) for layer in self.then)]
-        return [(find_prompt(name), dict(parameters)) for name, parameters in written]
+        drawn = [(self.prompt, self.parameters), *((layer.prompt, layer.parameters) for layer in self.then)]
+        return [(find_prompt(name), dict(parameters)) for name, parameters in drawn]
 
     @property
     def code(self) -> str:
         """Return the drawing as it is written: paper codes, names where there is none, what is no default."""
         settings = {name: getattr(self, name) for name in CANVAS_SETTINGS} if self.canvas_px else {}
-        written = []
+        layers = []
         for prompt, parameters in self.layers:
             defaults = {**prompt.parameters, **CANVAS_SETTINGS}
             changed = {k: v for k, v in {**parameters, **settings}.items() if v != defaults[k]}
-            arguments = ",".join(f"{name}={_written(value)}" for name, value in changed.items())
-            written.append((prompt.code or prompt.name) + (f"({arguments})" if arguments else ""))
+            arguments = ",".join(f"{name}={written(value)}" for name, value in changed.items())
+            layers.append((prompt.code or prompt.name) + (f"({arguments})" if arguments else ""))
             settings = {}
         if self.attention is not None:
-            written.append(attention_code(self.attention))
-        return "+".join(written)
+            layers.append(attention_code(self.attention))
+        return "+".join(layers)
 
     @property
     def colored_by_text(self) -> bool:
@@ -214,10 +215,7 @@ def layered(variants: Sequence[Variant]) -> Variant:
 def _canvas_settings(prompt: VisualPrompt, settings: Mapping[str, Parameter]) -> dict[str, Any]:
     if prompt.space == "native":
         return {"canvas_px": 0}
-    return {name: typed(name, value, CANVAS_SETTINGS[name]) for name, value in settings.items()}
-
-
-def _written(value: Parameter) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    found = {name: typed(name, value, CANVAS_SETTINGS[name]) for name, value in settings.items()}
+    if found["fit"] == "padding" and found["crop_pct"] != 1:
+        raise ValueError("fit=padding keeps the whole canvas; crop_pct must be 1")
+    return found

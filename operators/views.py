@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +15,13 @@ from torch import Tensor
 from operators.geometry import Boxes, xywh_to_xyxy
 from operators.images import to_array
 from operators.masks import BoolMasks
-from operators.prompts import Fit
 from operators.prompts.canvas import Canvas
 from operators.prompts.photo import Photo
 from operators.prompts.render import Pictures, canvas_to_input, native_to_input, render
-from operators.prompts.sheet import Sheet
+from operators.prompts.sheet import Sheet, region_keys
 from operators.resize import interleaved
 from operators.sam_frame import boxes_to_frame, to_frame
-from operators.variants import MaskSource, Variant
+from operators.variants import CANVAS_SETTINGS, MaskSource, Variant
 
 FindMasks = Callable[[MaskSource], BoolMasks]
 
@@ -51,9 +51,11 @@ class ImageViews:
         self._masks_of = masks_of
         self._frame_px = frame_px
         self._device = device
-        self._photo = cache(self._make_photo)
-        self._canvas = cache(self._make_canvas)
-        self._drawn = cache(self._draw)
+        # The same names in every space, so that a region has one random colour in an ensemble.
+        self._keys = cache(partial(_keys_of, image, boxes_xywh))
+        # Plain dictionaries: caches of bound methods would keep canvases alive until cycles are collected.
+        self._sheets: dict[tuple[Any, ...], Sheet] = {}
+        self._drawings: dict[Variant, Pictures] = {}
 
     def views(self, variant: Variant, size_px: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
         """Return the model input of every region, float32 (N, 3, size_px, size_px) on the device."""
@@ -85,6 +87,11 @@ class ImageViews:
         """Return what is drawn for every region, before normalising and fitting: N uint8 RGB (h, w, 3)."""
         return [interleaved(picture.cpu()) for picture in self._drawn(variant)]
 
+    def _drawn(self, variant: Variant) -> Pictures:
+        if variant not in self._drawings:
+            self._drawings[variant] = self._draw(variant)
+        return self._drawings[variant]
+
     def _draw(self, variant: Variant) -> Pictures:
         sheet = self._sheet(variant)
         *below, (last, parameters_of_last) = variant.layers
@@ -95,26 +102,33 @@ class ImageViews:
         return render(last, sheet, **parameters_of_last)
 
     def _sheet(self, variant: Variant) -> Sheet:
-        if variant.definition.space == "native":
-            return self._photo()
+        native = variant.definition.space == "native"
         settings = variant.canvas_px, variant.fit, variant.crop_pct
-        return self._canvas(variant.canvas_source, variant.mask_source, *settings)
+        key = () if native else (variant.canvas_source, variant.mask_source, *settings)
+        if key not in self._sheets:
+            self._sheets[key] = self._make_photo() if native else self._make_canvas(variant)
+        return self._sheets[key]
 
     def _make_photo(self) -> Photo:
         return Photo(torch.from_numpy(to_array(self._image)).to(self._device), self._boxes_xywh)
 
-    def _make_canvas(
-        self, canvas_source: str, mask_source: MaskSource, canvas_px: int, fit: Fit, crop_pct: float
-    ) -> Canvas:
+    def _make_canvas(self, variant: Variant) -> Canvas:
         pixels, boxes_xyxy = to_array(self._image), xywh_to_xyxy(self._boxes_xywh)
-        if canvas_source == "sam_frame":
+        if variant.canvas_source == "sam_frame":
             boxes = boxes_to_frame(boxes_xyxy, (self._image.height, self._image.width), self._frame_px)
             pixels = to_frame(pixels, self._frame_px)
         else:
             boxes = boxes_xyxy.astype(np.float32)
         masks = None
-        if mask_source != "none":
+        if variant.mask_source != "none":
             assert self._masks_of is not None, "a variant that draws with masks was given none"
-            masks = torch.from_numpy(self._masks_of(mask_source))
+            masks = torch.from_numpy(self._masks_of(variant.mask_source))
         start = torch.from_numpy(pixels).to(self._device)
-        return Canvas(start, boxes, masks, canvas_px=canvas_px, fit=fit, crop_pct=crop_pct)
+        settings: dict[str, Any] = {name: getattr(variant, name) for name in CANVAS_SETTINGS}
+        canvas = Canvas(start, boxes, masks, **settings)
+        canvas.keys = self._keys
+        return canvas
+
+
+def _keys_of(image: Image.Image, boxes_xywh: Boxes) -> list[str]:
+    return region_keys(torch.from_numpy(to_array(image)), xywh_to_xyxy(boxes_xywh))

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from operators.fingerprint import Value
+from operators.notation import written
 
 # Table 12's best choice for ViT-B/16 is 9-12; for other depths the paper says "last 4 layers".
 LAST_FOUR = "last4"
@@ -54,6 +55,8 @@ def _readable(layers: str) -> str:
 
 
 Layers = Annotated[str, AfterValidator(_readable)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class FovealAttention(Value):
@@ -68,11 +71,11 @@ class FovealAttention(Value):
     """
 
     kind: Literal["foveal"] = "foveal"
-    alpha: float = Field(default=0.2, gt=0)
-    sigma_tokens: float = Field(default=100.0, gt=0)
+    alpha: Positive = 0.2
+    sigma_tokens: Positive = 100.0
     form: Literal["a", "b", "c"] = "a"
     layers: Layers = LAST_FOUR
-    enlarge_px: float = 0.0
+    enlarge_px: NotNegative = 0.0
 
 
 class Unleash(Value):
@@ -113,7 +116,7 @@ class FeatureMask(Value):
 
     kind: Literal["feature_mask"] = "feature_mask"
     weights: Literal["inside", "bump"] = "inside"
-    enlarge_px: float = 0.0
+    enlarge_px: NotNegative = 0.0
 
 
 Attention = Annotated[
@@ -135,7 +138,7 @@ def attention_code(attention: Attention) -> str:
     """Return a setting as it is written, with what is no default."""
     name = next(name for name, kind in ATTENTION.items() if isinstance(attention, kind))
     changed = {k: v for k, v in attention if v != type(attention).model_fields[k].default}
-    arguments = ",".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed.items())
+    arguments = ",".join(f"{name}={written(value)}" for name, value in changed.items())
     return name + (f"({arguments})" if arguments else "")
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 
 import cv2
 import numpy as np
@@ -151,7 +152,7 @@ class Canvas(Sheet):
             fit=self.fit,
             crop_pct=self.crop_pct,
         )
-        crop.keys = lambda: [self.keys()[index]]  # type: ignore[assignment]
+        crop.keys = cache(partial(_key_of, self.keys, index))
         return crop
 
     def _canvas_size(self, height_px: int, width_px: int) -> tuple[int, int]:
@@ -186,6 +187,10 @@ class Canvas(Sheet):
             cv2.ellipse(plane, _point(center), _point(axes), 0, 0, 360, 1, thickness)
 
         return self._shape(("ellipses", thickness), lambda: self._draw(draw))
+
+
+def _key_of(keys: Callable[[], list[str]], index: int) -> list[str]:
+    return [keys()[index]]
 
 
 def _point(xy: Sequence[np.floating] | NDArray[np.floating]) -> tuple[int, int]:

@@ -74,11 +74,12 @@ _KINDS = {bool: "truth value (true or false)", int: "whole number", float: "numb
 _CHECKS: dict[str, Callable[[str, Parameter], None]] = {
     **dict.fromkeys(COLOR_PARAMETERS, _color),
     "alpha": _between(0, 1),
-    "thickness_px": _between(1),
-    "sigma_px": _between(0),
+    "thickness_px": _between(1, 1000),  # OpenCV takes 32767; wider than any canvas is a slip
+    "sigma_px": _between(0, 10_000),
+    "enlarge_px": _between(0),
     "contour_scale": _between(0.01),
     "gray_weights": _one_of(*get_args(GrayWeights)),
-    "canvas_px": _between(1),
+    "canvas_px": _between(1, 10_000),
     "crop_pct": _between(0.01, 1),
     "fit": _one_of(*get_args(Fit)),
 }

@@ -39,12 +39,13 @@ class Sheet:
 
     Attributes:
         sharp: the picture, (h, w, 3); (N, h, w, 3) once something is painted. Never written to.
+        keys: gives a name to every region, by which random colours are drawn.
     """
 
     def __init__(self, image_u8: Tensor, boxes_xyxy: NDArray[np.floating]) -> None:
         """Start from a picture (h, w, 3) and boxes (N, 4) in its pixels."""
         self.sharp = planar(image_u8)
-        self.keys = cache(partial(_region_keys, image_u8, boxes_xyxy))
+        self.keys = cache(partial(region_keys, image_u8, boxes_xyxy))
         self._regions = len(boxes_xyxy)
         self._shapes: dict[tuple[Any, ...], Any] = {}
         self._pixels: dict[tuple[Any, ...], Any] = {}
@@ -142,8 +143,8 @@ def _remember(made: dict[tuple[Any, ...], Any], key: tuple[Any, ...], make: Call
     return found
 
 
-def _region_keys(image_u8: Tensor, boxes_xyxy: NDArray[np.floating]) -> list[str]:
-    """Name each region by the picture's pixels and its box, whatever else lies on the picture."""
+def region_keys(image_u8: Tensor, boxes_xyxy: NDArray[np.floating]) -> list[str]:
+    """Name each region by the picture's pixels (H, W, 3) and its box, whatever else lies on the picture."""
     content = hashlib.sha256(image_u8.cpu().numpy().tobytes()).hexdigest()
     return [f"{content} {box.tolist()}" for box in boxes_xyxy.astype(np.float32)]
 

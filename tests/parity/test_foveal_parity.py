@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from conftest import DATA
 from foveal_oracle import largest_difference, masked_batch
 from PIL import Image
 from torch import Tensor
@@ -71,7 +71,7 @@ def run_tower(architecture: str, size: str) -> dict[str, Run]:
     state = {name.removeprefix("visual."): value for name, value in fill_state_dict(shapes).items()}
     visual.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()}, assign=True)
     tower = VisionTower(visual.eval().requires_grad_(False))
-    arrays, images = np.load(DATA / FEATURES), np.load(DATA / "images.npz")
+    arrays, images = (np.load(Path(__file__).parent / "data" / name) for name in (FEATURES, "images.npz"))
     found = {}
     for name in [name.split("__")[1] for name in arrays if name.startswith(f"{size}__")]:
         if name not in found:

@@ -68,12 +68,6 @@ def test_drawings_are_encoded_once_a_region(tiny_vit: str) -> None:
     assert counts == {"images encoded": 2, "views encoded": 2 * VALID}
 
 
-with_attention = pytest.mark.skipif(
-    "attention" not in Variant.model_fields, reason="variants have no attention"
-)
-
-
-@with_attention
 @pytest.mark.parametrize(
     ("drawing", "attention", "views"),
     [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -148,6 +150,43 @@ def test_bad_input_is_refused(boxes, text, given, message):
 def test_a_gray_image_is_drawn_in_color():
     (first, _) = draw(picture().convert("L"), BOXES_XYWH, "C1").pictures
     assert (first == (255, 0, 0)).all(axis=-1).any()
+
+
+def test_a_region_has_one_random_color_in_every_space():
+    views = ImageViews(
+        picture(),
+        np.array(BOXES_XYWH, dtype=float),
+        masks_of=lambda source: masks() if source == "exact" else masks()[:, ::2, ::2],
+        frame_px=80,
+    )
+    drawings = [
+        variant("D2", mask_color="random", alpha=1.0, mask_source="exact"),
+        variant("D2", mask_color="random", alpha=1.0, mask_source="box"),
+        variant("cpt_seg", mask_color="random", alpha=1.0, mask_source="exact", canvas_px=99),
+    ]
+    for region in range(len(BOXES_XYWH)):
+        colors = [_commonest(views.pictures(drawing)[region]) for drawing in drawings]
+        assert len(set(colors)) == 1
+
+
+def _commonest(picture_HWC: np.ndarray) -> tuple[int, ...]:
+    colors, counts = np.unique(picture_HWC.reshape(-1, 3), axis=0, return_counts=True)
+    return tuple(colors[counts.argmax()])
+
+
+def test_nothing_outlives_the_views():
+    views = ImageViews(picture(), np.array(BOXES_XYWH, dtype=float), masks_of=lambda _: masks())
+    notations = "P", "D4", "A2", "C2(mask_color=random)"
+    drawings = [baseline(text, mask_source="exact").variants[0] for text in notations]
+    gone = [weakref.ref(views._sheet(drawing)) for drawing in drawings]
+    for drawing in drawings:
+        views.pictures(drawing)
+    gc.disable()
+    try:
+        del views
+        assert all(sheet() is None for sheet in gone)
+    finally:
+        gc.enable()
 
 
 def test_the_color_of_a_text_is_put_in_everywhere():
