@@ -86,6 +86,8 @@ def make_plan(options: BenchmarkOptions) -> Plan:
                     f"{options.data} has no {proposals!r} proposals for {dataset}; it has: {known}"
                 )
     rows = [row for text in options.methods for row in _rows(text, options.masks)]
+    if any(v.mask_source == "exact" for row in rows for v in row.method.variants):
+        _require_exact_masks(manifest, splits, options)
     segmenter = None
     if any(v.mask_source == "box" for row in rows for v in row.method.variants):
         segmenter = resolve_segmenter(options.segmenter, options.dtype)
@@ -108,6 +110,16 @@ def make_plan(options: BenchmarkOptions) -> Plan:
             wait_for_resources_s=options.wait_for_resources_s,
         ),
     )
+
+
+def _require_exact_masks(manifest: Manifest, splits: Sequence[Split], options: BenchmarkOptions) -> None:
+    for name in dict.fromkeys(f"{p}/{split.dataset}" for p in options.proposals for split in splits):
+        if name not in manifest.exact_mask_sets:
+            known = ", ".join(manifest.exact_mask_sets) or "no proposals at all"
+            raise InputError(
+                f"--masks exact: {options.data} has no masks of the dataset's own for {name}, but for "
+                f"{known}; choose --proposals gold or --masks box"
+            )
 
 
 def _chosen_splits(manifest: Manifest, options: BenchmarkOptions) -> tuple[Split, ...]:

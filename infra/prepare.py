@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from infra.progress import Reporter
 from infra.reach import require_reachable
 from infra.shards import FORMAT, MANIFEST, InputError, Manifest, Shard, Split, write_bank, write_shard
 from operators.datasets import reclip, refer
-from operators.datasets.annotations import AnnotatedRef
+from operators.datasets.annotations import AnnotatedRef, Gold
 from operators.datasets.image_rows import Row, assemble_rows, caption_banks, complete_row
 from operators.datasets.parses import MissingParser, Parses, find_parse, parse_with_spacy, read_parses
 from operators.datasets.splits import PUBLISHED, REFER_PICKLE
@@ -91,7 +91,8 @@ def prepare(options: PrepareOptions) -> int:
     manifest = Manifest(
         format=FORMAT,
         images_per_shard=options.images_per_shard,
-        proposal_sets=sorted({s["name"] for row in rows for s in row["proposal_sets"]}),
+        proposal_sets=proposal_sets(rows),
+        exact_mask_sets=exact_mask_sets(rows),
         splits=write_splits(out, caption_banks(refs, parses), rows),
         shards=shards,
     )
@@ -113,7 +114,7 @@ def _read_refs(options: PrepareOptions) -> tuple[list[AnnotatedRef], dict[tuple[
     sources: dict[tuple[str, str], str] = {}
     for dataset in (d for d in PUBLISHED if d in options.datasets):
         folder = _refer_folder(options.refer, dataset) if options.refer else None
-        gold: refer.Gold | None = None
+        gold: dict[str, Gold] | None = None
         for split in (s for s in PUBLISHED[dataset] if s in options.splits):
             url = storage.join(options.reclip or "", reclip.split_file_name(dataset, split))
             if options.reclip and storage.exists(url):
@@ -195,6 +196,23 @@ def _parse_report(refs: list[AnnotatedRef], parses: Parses) -> str:
     )
 
 
+def proposal_sets(rows: Sequence[Row]) -> list[str]:
+    """Return the names of all proposal sets."""
+    return sorted({s["name"] for row in rows for s in row["proposal_sets"]})
+
+
+def exact_mask_sets(rows: Sequence[Row]) -> list[str]:
+    """Return the names of the gold sets in which a region has a mask of the dataset's own."""
+    return sorted(
+        {
+            s["name"]
+            for row in rows
+            for s in row["proposal_sets"]
+            if s["name"].startswith("gold/") and any(row["regions"][i]["exact_mask"] for i in s["region_ids"])
+        }
+    )
+
+
 def write_splits(out: str, banks: Mapping[tuple[str, str], list[Row]], rows: list[Row]) -> list[Split]:
     splits = []
     for (dataset, split), bank in banks.items():
@@ -210,6 +228,7 @@ def write_splits(out: str, banks: Mapping[tuple[str, str], list[Row]], rows: lis
                 expressions=len(bank),
                 bank=name,
                 bank_digest=digest,
+                parsers=sorted({entry["parse"]["parser"] for entry in bank if entry["parse"]}),
             )
         )
     return splits

@@ -121,7 +121,7 @@ class _Reader:
         sections = [
             accuracy_section(results, splits),
             figures_section(results, splits),
-            reproduction_section(results, splits),
+            reproduction_section(results, self.run.plan.parsers),
             strips_section(list(self._strips(pictured))),
             self._attention(pictured),
             self._examples(shown),

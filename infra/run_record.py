@@ -49,6 +49,11 @@ class RecordedPlan(BaseModel):
     predictions: dict[str, Predictions]
     masks: dict[str, Masks]
 
+    @property
+    def parsers(self) -> dict[tuple[str, str], list[str]]:
+        """Return what made the parses of every split, by (dataset, split)."""
+        return {(split.dataset, split.split): split.parsers for split in self.splits}
+
 
 @dataclass(frozen=True)
 class FinishedRun:
@@ -158,7 +163,7 @@ def recount(plan: Plan, max_quarantined: float) -> tuple[Exit, list[Result], dic
 def accuracy_tables(plan: Plan, results: list[Result]) -> dict[str, str]:
     """Return the tables by file name; that of published numbers where a line has a counterpart."""
     splits = list(plan.banks)
-    reproduced = reproduction_tables(results, splits)
+    reproduced = reproduction_tables(results, recorded_plan(plan).parsers)
     return {
         **{f"tables/reproduction.{suffix}": text for suffix, text in reproduced.items()},
         MARKDOWN: markdown_table(results, splits),

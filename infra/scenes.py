@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from infra import storage
-from infra.prepare import write_splits
+from infra.prepare import exact_mask_sets, proposal_sets, write_splits
 from infra.progress import Counts, Display
 from infra.shards import FORMAT, MANIFEST, Manifest, write_shard
 from operators.datasets.image_rows import assemble_rows, caption_banks, complete_row
@@ -53,7 +53,8 @@ def prepare_scenes(out: str, scenes: int, seed: int) -> None:
     manifest = Manifest(
         format=FORMAT,
         images_per_shard=IMAGES_PER_SHARD,
-        proposal_sets=sorted({s["name"] for row in rows for s in row["proposal_sets"]}),
+        proposal_sets=proposal_sets(rows),
+        exact_mask_sets=exact_mask_sets(rows),
         splits=write_splits(out, caption_banks(refs, known), rows),
         shards=shards,
     )

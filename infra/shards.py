@@ -55,7 +55,11 @@ class Shard(_Record):
 
 
 class Split(_Record):
-    """One dataset split with its caption bank."""
+    """One dataset split with its caption bank.
+
+    Attributes:
+        parsers: names of what made the parses in the bank, if it has any.
+    """
 
     dataset: str
     split: str
@@ -64,6 +68,7 @@ class Split(_Record):
     expressions: int
     bank: str
     bank_digest: str
+    parsers: list[str] = []
 
     @property
     def name(self) -> str:
@@ -72,11 +77,16 @@ class Split(_Record):
 
 
 class Manifest(_Record):
-    """What `prepare` wrote, read before anything else."""
+    """What `prepare` wrote, read before anything else.
+
+    Attributes:
+        exact_mask_sets: proposal sets whose regions have masks of the dataset's own, some at least.
+    """
 
     format: str
     images_per_shard: int
     proposal_sets: list[str]
+    exact_mask_sets: list[str] = []
     splits: list[Split]
     shards: list[Shard]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,10 +19,12 @@ from operators.products import Features, Load, Masks, Report, no_report
 from operators.records import LOGIT_SCALE, error, features_schema, valid_regions
 from operators.sam_frame import SAM_FRAME_PX
 from operators.shown import Shown, encode_shown, show
-from operators.variants import MaskSource
+from operators.variants import MaskSource, Variant
 from operators.views import ImageViews
 
 STAGE = "encode"
+# Of one image in one call of the encoder, to bound the memory that it needs.
+MOST_REGIONS = 256
 
 
 class _Collected:
@@ -41,21 +43,35 @@ class _Collected:
     def add(self, image: int, valid: list[int], regions: int, shown: Shown) -> None:
         """Queue what is shown of the valid regions of one image."""
         self._waiting.append((image, valid, regions, shown))
-        # Under attention every region runs the later blocks, whatever pictures they share.
-        sizes = [s.regions if self.attention else len(s) for *_, s in self._waiting]
-        if sum(sizes) >= self._views_per_batch:
+        if self._size(s for *_, s in self._waiting) >= self._views_per_batch:
             self.flush()
+
+    def _batches(self) -> Iterator[list[Shown]]:
+        """Yield what is waiting as one batch, or several if an image has very many regions."""
+        batch: list[Shown] = []
+        for part in (part for *_, shown in self._waiting for part in shown.parts(MOST_REGIONS)):
+            batch.append(part)
+            if self._size(batch) >= self._views_per_batch:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _size(self, shown: Iterable[Shown]) -> int:
+        """Count views; under attention every region runs the later blocks, whatever pictures they share."""
+        return sum(s.regions if self.attention else len(s) for s in shown)
 
     def fail(self, image: int, problem: dict[str, str]) -> None:
         """Note that an image has no features, and why."""
         self.features[image], self.errors[image] = [], problem
 
     def flush(self) -> None:
-        """Encode what is waiting as one batch."""
-        shown = [s for *_, s in self._waiting]
-        rows: Iterator[Any] = iter(())
-        if any(s.regions for s in shown):
-            rows = iter(encode_shown(self.model, self.attention, shown).numpy())
+        """Encode what is waiting."""
+        rows = (
+            row
+            for batch in self._batches()
+            for row in encode_shown(self.model, self.attention, batch).numpy()
+        )
         for image, valid, regions, _ in self._waiting:
             vectors: list[Any] = [None] * regions
             for region in valid:
@@ -114,27 +130,34 @@ class EncodeWithClip:
         collected: dict[Features, _Collected],
         masks: Mapping[Masks | None, pa.Table],
     ) -> None:
-        valid = valid_regions(row)
-        boxes_xywh = boxes_of(row, valid)
         size_wh = row["width"], row["height"]
-        images: dict[Masks | None, ImageViews] = {}
+        images: dict[Any, ImageViews] = {}
         for product, result in collected.items():
+            regions = drawable_regions(row, product.variant)
+            key = product.masks, tuple(regions)
             try:
-                if product.masks not in images:
-                    images[product.masks] = image_views(
-                        row, valid, product.masks, masks.get(product.masks), index, self._device
+                if key not in images:
+                    images[key] = image_views(
+                        row, regions, product.masks, masks.get(product.masks), index, self._device
                     )
-                shown = show(images[product.masks], product.variant, result.model, boxes_xywh, size_wh)
+                boxes_xywh = boxes_of(row, regions)
+                shown = show(images[key], product.variant, result.model, boxes_xywh, size_wh)
             except ImageError as problem:
                 result.fail(index, error(STAGE, problem.code, str(problem)))
                 continue
-            result.add(index, valid, len(row["regions"]), shown)
+            result.add(index, regions, len(row["regions"]), shown)
             self._report("views encoded", len(shown))
 
     def _model(self, encoder: Encoder) -> ClipModel:
         if encoder not in self._models:
             self._models[encoder] = ClipModel(encoder, self._open_weights(encoder.weights), self._device)
         return self._models[encoder]
+
+
+def drawable_regions(row: dict[str, Any], variant: Variant) -> list[int]:
+    """Return the regions with area; for drawings of the dataset's own masks those of them that have one."""
+    valid = valid_regions(row)
+    return [i for i in valid if row["regions"][i]["exact_mask"]] if variant.mask_source == "exact" else valid
 
 
 def boxes_of(row: dict[str, Any], regions: Sequence[int]) -> Boxes:

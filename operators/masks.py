@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_masks
 
+from operators.geometry import MAX_COORDINATE_PX
+
 BoolMasks = NDArray[np.bool_]
 
 
@@ -53,6 +55,36 @@ def decode_masks(run_lengths: Sequence[Mapping[str, Any]], size_hw: tuple[int, i
         if rle["counts"] != again["counts"]:
             raise ValueError(f"run lengths do not describe a mask of size {list(size_hw)} (height, width)")
     return np.ascontiguousarray(columns_HWN.transpose(2, 0, 1)).view(np.bool_)
+
+
+def mask_of_segmentation(segmentation: Any, size_hw: tuple[int, int]) -> RunLengths | None:
+    """Return the mask of a COCO segmentation in an image of (height, width) pixels.
+
+    Args:
+        segmentation: polygons [[x1, y1, x2, y2, ...], ...] in pixels, or uncompressed run lengths
+            {"size": [height, width], "counts": [...]}.
+        size_hw: of the image.
+
+    Returns:
+        None for anything else, and for run lengths of another size.
+    """
+    height, width = size_hw
+    if not height * width:
+        return None
+    if isinstance(segmentation, dict):
+        counts: Any = segmentation.get("counts")
+        whole = isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts)
+        if not whole or segmentation.get("size") != [height, width] or sum(counts) != height * width:
+            return None
+        rle = coco_masks.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    else:
+        polygons = segmentation if isinstance(segmentation, list) else []
+        if not polygons or not all(map(_is_polygon, polygons)):
+            return None
+        # Outside the image pycocotools would follow the outline pixel by pixel, however long it is.
+        inside = [np.clip(np.reshape(polygon, (-1, 2)), 0, (width, height)) for polygon in polygons]
+        rle = coco_masks.merge(coco_masks.frPyObjects([p.ravel().tolist() for p in inside], height, width))
+    return {"size": [height, width], "counts": bytes(rle["counts"])}
 
 
 def tight_boxes_xyxy(masks_NHW: BoolMasks) -> NDArray[np.int64]:
@@ -138,3 +170,12 @@ def _window(mask_HW: BoolMasks, min_area_px: int) -> tuple[slice, slice]:
     # OpenCV labels blocks of 2 x 2 pixels: an even start keeps the order of labels, which decides ties.
     top, left = max(0, y - margin_y) & ~1, max(0, x - margin_x) & ~1
     return slice(top, y + height + margin_y), slice(left, x + width + margin_x)
+
+
+def _is_polygon(polygon: Any) -> bool:
+    numbers = polygon if isinstance(polygon, list) else []
+    return (
+        len(numbers) >= 6
+        and len(numbers) % 2 == 0
+        and all(type(v) in (int, float) and abs(v) < MAX_COORDINATE_PX for v in numbers)
+    )

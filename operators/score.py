@@ -17,7 +17,7 @@ from operators.geometry import INVALID, iou_xywh
 from operators.image_scores import Drawn, Fault, ImageScorer, MeanNegatives, Question, Row, SplitTexts
 from operators.logits import Array
 from operators.products import Load, Predictions, Report, Texts, no_report
-from operators.records import OK, PREDICTIONS, QUARANTINED, error
+from operators.records import OK, PREDICTIONS, QUARANTINED, error, valid_regions
 from operators.relations import BoxRelations, ParseError, Relations, compile_expression, execute
 from operators.subtraction import draw_negatives
 from operators.text_vectors import TextVectors, matrix
@@ -98,8 +98,9 @@ class _ShardScorer:
             (p for parts in self._features for part in parts if (p := part.column("error")[index].as_py())),
             None,
         )
+        unseen = set() if problem else self._unseen(index, row)
         questions = [
-            self._question(row, ref, expression, problem)
+            self._question(row, ref, expression, problem, unseen)
             for ref in row["refs"]
             if (ref["dataset"], ref["split"]) in self._scorer.texts
             for expression in ref["expressions"]
@@ -115,10 +116,21 @@ class _ShardScorer:
             predictions.append(prediction)
         return predictions
 
-    def _question(self, row: Row, ref: Row, expression: Row, problem: Fault | None) -> Question:
+    def _unseen(self, index: int, row: Row) -> set[int]:
+        """Return the regions with area that some encoder was not shown, for want of a mask."""
+        shown = [
+            part.column("features")[index].values.is_valid().to_numpy(zero_copy_only=False)
+            for parts in self._features
+            for part in parts
+        ]
+        return {i for i in valid_regions(row) if not all(seen[i] for seen in shown)}
+
+    def _question(
+        self, row: Row, ref: Row, expression: Row, problem: Fault | None, unseen: set[int]
+    ) -> Question:
         candidates = candidate_regions(row, self._product.proposals, ref["dataset"])
         question = Question(ref, expression, candidates, [expression["text"]])
-        question.fault = expression["error"] or problem or _candidate_fault(row, candidates)
+        question.fault = expression["error"] or problem or _candidate_fault(row, candidates, unseen)
         if question.fault is None and self._product.relations is not None:
             question.fault = self._relate(question, self._product.relations)
         if question.fault is None and self._product.method.subtraction and self._product.encoders:
@@ -244,9 +256,12 @@ def _blank(question: Question) -> Row:
     }
 
 
-def _candidate_fault(row: Row, candidates: list[int]) -> Fault | None:
+def _candidate_fault(row: Row, candidates: list[int], unseen: set[int]) -> Fault | None:
     if not candidates:
         return error(STAGE, "regions.none", "the image has no candidates in this proposal set")
     if all(row["regions"][i]["status"] == INVALID for i in candidates):
         return error(STAGE, "regions.invalid", "every candidate is without area or outside the image")
+    missing = [i for i in candidates if i in unseen]
+    if missing:
+        return error("prepare", "mask.missing", f"region {missing[0]} has no mask of the dataset's own")
     return None

@@ -22,7 +22,7 @@ from operators.stats import Interval, clustered_interval
 
 Counts = Mapping[tuple[str, str], SplitCount]
 NOTHING = "–"
-PUBLISHED_SEGMENTER = "vit_h"
+PUBLISHED_SEGMENTER, PUBLISHED_MIN_AREA_PX = "vit_h", 400
 DESCRIPTION = ("Method", "Drawings", "Encoders", "Weights", "Proposals")
 WORDS = len(DESCRIPTION)
 CSV_COLUMNS = (
@@ -114,9 +114,21 @@ def differences(product: Predictions, settings: Settings, scored: int) -> list[s
     said += [f"weights {word}" for word in (*labels, *tags)]
     if product.segmenter and product.segmenter.architecture != PUBLISHED_SEGMENTER:
         said.append(f"SAM {product.segmenter.name}")
+    said += _precision_differences(product)
     size = PUBLISHED.get(settings.dataset, {}).get(settings.split)
     if size is None or scored != size.expressions:
         said.append(f"split {scored} of {size.expressions if size else 'unknown size'}")
+    return said
+
+
+def _precision_differences(product: Predictions) -> list[str]:
+    """Name what else of the models is not as published: float32 or half precision, SAM's small regions."""
+    dtypes = dict.fromkeys(encoder.dtype for encoder in product.encoders if encoder.dtype == "bfloat16")
+    said = [f"encoders in {dtype}" for dtype in dtypes]
+    if product.segmenter and product.segmenter.dtype != "float32":
+        said.append(f"SAM in {product.segmenter.dtype}")
+    if product.segmenter and product.segmenter.min_area_px != PUBLISHED_MIN_AREA_PX:
+        said.append(f"SAM's regions below {product.segmenter.min_area_px} px are removed")
     return said
 
 

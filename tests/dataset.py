@@ -36,7 +36,16 @@ def _scene(random: np.random.Generator, image_id: int, scale: int) -> dict:
         x, y = (random.uniform(0, 1, 2) * [width - w, height - h]).round(2)
         colour = list(COLOURS)[int(random.integers(4))]
         box = [float(v) for v in (x, y, w, h)]
-        annotations.append({"id": image_id * 10 + k, "bbox": box, "colour": colour, "image_id": image_id})
+        outline = _segmentation(k, box, (width, height))
+        annotations.append(
+            {
+                "id": image_id * 10 + k,
+                "bbox": box,
+                "colour": colour,
+                "image_id": image_id,
+                "segmentation": outline,
+            }
+        )
     name = f"COCO_train2014_{image_id:012d}.jpg"
     background = random.integers(100, 160, (height, width, 3)).astype(np.uint8)
     boxes = [[round(v + float(random.uniform(-3, 3)), 2) for v in a["bbox"]] for a in annotations]
@@ -51,6 +60,20 @@ def _scene(random: np.random.Generator, image_id: int, scale: int) -> dict:
         "background": background,
         "detections": [] if image_id % 3 == 0 else boxes,
     }
+
+
+def _segmentation(number: int, box_xywh: list[float], size_wh: tuple[int, int]) -> list | dict:
+    """Outline the ellipse in a box as COCO does: polygons, run lengths (the second), nothing (the fourth)."""
+    x, y, w, h = box_xywh
+    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    polygon = np.stack([x + w / 2 * (1 + np.cos(angles)), y + h / 2 * (1 + np.sin(angles))], axis=1)
+    if number == 1:
+        picture = Image.new("1", size_wh)
+        ImageDraw.Draw(picture).polygon([tuple(point) for point in polygon], fill=1)
+        columns = np.asarray(picture).T.ravel()
+        edges = np.flatnonzero(np.diff(columns, prepend=False, append=not columns[-1]))
+        return {"size": [size_wh[1], size_wh[0]], "counts": np.diff(edges, prepend=0).tolist()}
+    return [] if number == 3 else [polygon.round(2).ravel().tolist()]
 
 
 def _draw(scene: dict) -> Image.Image:
@@ -85,7 +108,7 @@ def _write_dataset(folder: Path, dataset: str, scenes: list[dict]) -> None:
 
 
 def _plain(annotation: dict) -> dict:
-    return {key: annotation[key] for key in ("id", "bbox", "image_id")}
+    return {key: annotation[key] for key in ("id", "bbox", "image_id", "segmentation")}
 
 
 def _ref(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,6 +46,8 @@ class AnnotatedRef:
         image_file: name of the picture below the image folder.
         image_id: the detector's key for the picture.
         gold: (annotation id, box) of every annotated object of the picture, in file order.
+        segmentations: annotation id -> outline as annotated (see `operators.masks.mask_of_segmentation`), of
+            the objects that have one.
         target_ids: the annotation ids that count as correct.
         place: `file:line` or `file[index]`, for messages.
     """
@@ -57,6 +61,7 @@ class AnnotatedRef:
     target_ids: tuple[str, ...]
     sentences: tuple[Sentence, ...]
     place: str
+    segmentations: Mapping[str, Any] = field(default_factory=dict)
 
 
 class FileRecord(BaseModel):
@@ -71,6 +76,20 @@ class GoldAnnotation(FileRecord):
     id: Id
     bbox: BoxXYWH
     image_id: Id | None = None
+    segmentation: Any = None
+
+
+class Gold(NamedTuple):
+    """The annotated objects of a picture: `AnnotatedRef.gold` and `AnnotatedRef.segmentations`."""
+
+    boxes: tuple[tuple[str, BoxXYWH], ...] = ()
+    segmentations: Mapping[str, Any] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, annotations: Sequence[GoldAnnotation]) -> Gold:
+        """Return what annotations of one picture say, in their order."""
+        outlined = {str(a.id): a.segmentation for a in annotations if a.segmentation}
+        return cls(tuple((str(a.id), a.bbox) for a in annotations), outlined)
 
 
 class SentenceRecord(FileRecord):

@@ -14,6 +14,7 @@ from operators.datasets.annotations import AnnotatedRef, AnnotationError, BoxXYW
 from operators.datasets.parses import Parses, find_parse
 from operators.geometry import INVALID, box_status
 from operators.images import ImageError, decode_rgb
+from operators.masks import mask_of_segmentation
 from operators.records import OK, QUARANTINED, error
 
 COCO_NAME = re.compile(r"COCO_(train2014|val2014)_(\d{12})\.jpg")
@@ -40,6 +41,7 @@ class _Image:
     proposal_sets: dict[str, list[int]] = field(default_factory=dict)
     gold: dict[str, tuple[tuple[tuple[str, BoxXYWH], ...], str]] = field(default_factory=dict)
     refs: list[Row] = field(default_factory=list)
+    segmentations: dict[BoxXYWH, Any] = field(default_factory=dict)
 
     def region_id(self, box_xywh: BoxXYWH, source: str) -> int:
         sources = self.regions.setdefault(box_xywh, [])
@@ -95,7 +97,8 @@ def assemble_rows(
         parses: of the expressions that have one.
 
     Returns:
-        Rows of `IMAGE_ROW` plus `image_file`; sizes, statuses and hashes are filled by `complete_row`.
+        Rows of `IMAGE_ROW` plus `image_file`; sizes, statuses and hashes are filled by `complete_row`, which
+        also makes masks of the segmentations that stand in their place.
 
     Raises:
         AnnotationError: if two lines of a dataset give one image different annotations.
@@ -147,6 +150,7 @@ def complete_row(row: Row, image: bytes | ImageError) -> Row:
     _whole_image_where_undetected(row)
     for region in row["regions"]:
         region["status"] = box_status(region["box_xywh"], row["width"], row["height"])
+        region["exact_mask"] = mask_of_segmentation(region["exact_mask"], (row["height"], row["width"]))
     for ref in row["refs"]:
         for expression in ref["expressions"]:
             expression["error"] = _expression_error(row, ref, expression["text"])
@@ -162,13 +166,22 @@ def _add_boxes(image: _Image, ref: AnnotatedRef, detections: Detections) -> None
             "list of gold proposals"
         )
     image.add_proposals(f"gold/{ref.dataset}", [box for _, box in ref.gold])
+    for name, box in ref.gold:
+        if name in ref.segmentations:
+            image.segmentations.setdefault(box, ref.segmentations[name])
     if ref.dataset in detections:
         image.add_proposals(f"detections/{ref.dataset}", detections[ref.dataset].get(ref.image_id, ()))
 
 
 def _row(key: str, image: _Image) -> Row:
     regions = [
-        {"region_id": i, "box_xywh": list(box), "sources": sources, "status": OK, "exact_mask": None}
+        {
+            "region_id": i,
+            "box_xywh": list(box),
+            "sources": sources,
+            "status": OK,
+            "exact_mask": image.segmentations.get(box),
+        }
         for i, (box, sources) in enumerate(image.regions.items())
     ]
     sets = [{"name": name, "region_ids": ids} for name, ids in image.proposal_sets.items()]

@@ -11,6 +11,7 @@ from operators.datasets.annotations import (
     AnnotationError,
     BoxXYWH,
     FileRecord,
+    Gold,
     GoldAnnotation,
     RefRecord,
     decode_text,
@@ -63,16 +64,18 @@ def read_split(data: bytes, name: str, dataset: str, split: str) -> Iterator[Ann
             record = _Line.model_validate(parse_json(line, place))
         except ValidationError as problem:
             raise AnnotationError(f"{place}: {first_problem(problem)}") from problem
+        objects = Gold.of(record.anns)
         yield AnnotatedRef(
             dataset=dataset,
             split=split,
             ref_id=f"{split}-{number - 1}" if record.ref_id is None else str(record.ref_id),
             image_file=image_file_name(record.file_name),
             image_id=str(record.image_id),
-            gold=tuple((str(ann.id), ann.bbox) for ann in record.anns),
+            gold=objects.boxes,
             target_ids=record.target_ids(),
             sentences=tuple(sentence.sentence() for sentence in record.sentences),
             place=place,
+            segmentations=objects.segmentations,
         )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import TypeAdapter, ValidationError
 
 from operators.datasets.annotations import (
     AnnotatedRef,
     AnnotationError,
-    BoxXYWH,
     FileRecord,
+    Gold,
     GoldAnnotation,
     RefRecord,
     decode_text,
@@ -31,11 +31,11 @@ class _Ref(RefRecord):
 
 
 _REFS = TypeAdapter(list[_Ref])
-Gold = dict[str, tuple[tuple[str, BoxXYWH], ...]]
+NOTHING = Gold()
 
 
-def read_instances(data: bytes, name: str) -> Gold:
-    """Return (annotation id, box) of every annotation by image id, in file order.
+def read_instances(data: bytes, name: str) -> dict[str, Gold]:
+    """Return the annotated objects by image id, in file order.
 
     Raises:
         AnnotationError: naming the file and the entry.
@@ -44,15 +44,17 @@ def read_instances(data: bytes, name: str) -> Gold:
         instances = _Instances.model_validate(parse_json(decode_text(data, name), name))
     except ValidationError as problem:
         raise AnnotationError(f"{name}: {first_problem(problem)}") from problem
-    gold: dict[str, list[tuple[str, BoxXYWH]]] = {}
+    found: dict[str, list[GoldAnnotation]] = {}
     for annotation in instances.annotations:
         if annotation.image_id is None:
             raise AnnotationError(f"{name}: annotation {annotation.id} has no image_id")
-        gold.setdefault(str(annotation.image_id), []).append((str(annotation.id), annotation.bbox))
-    return {image_id: tuple(boxes) for image_id, boxes in gold.items()}
+        found.setdefault(str(annotation.image_id), []).append(annotation)
+    return {image_id: Gold.of(annotations) for image_id, annotations in found.items()}
 
 
-def read_split(data: bytes, name: str, gold: Gold, dataset: str, split: str) -> Iterator[AnnotatedRef]:
+def read_split(
+    data: bytes, name: str, gold: Mapping[str, Gold], dataset: str, split: str
+) -> Iterator[AnnotatedRef]:
     """Read the references of one split from a REFER pickle.
 
     Args:
@@ -73,14 +75,16 @@ def read_split(data: bytes, name: str, gold: Gold, dataset: str, split: str) -> 
         raise AnnotationError(f"{name}: {first_problem(problem)}") from problem
     for index, ref in enumerate(refs):
         if belongs_to_split(ref.split, split):
+            objects = gold.get(str(ref.image_id), NOTHING)
             yield AnnotatedRef(
                 dataset=dataset,
                 split=split,
                 ref_id=f"{split}-{index}" if ref.ref_id is None else str(ref.ref_id),
                 image_file=image_file_name(ref.file_name),
                 image_id=str(ref.image_id),
-                gold=gold.get(str(ref.image_id), ()),
+                gold=objects.boxes,
                 target_ids=ref.target_ids(),
                 sentences=tuple(sentence.sentence() for sentence in ref.sentences),
                 place=f"{name}[{index}]",
+                segmentations=objects.segmentations,
             )

@@ -174,6 +174,10 @@ NAMES = {
     "unknown method: nothing like it": (["--methods", "%"], "unknown visual prompt '%'"),
     "unknown method: empty": (["--methods", ""], "column 1: expected a drawing, found the end"),
     "unknown method: post-processing": (["--methods", "P,T"], "unknown post-processing 'T'; known: S, R, RS"),
+    "exact masks": (
+        ["--methods", "D4", "--masks", "exact", "--proposals", "detections"],
+        "no masks of the dataset's own for detections/refcoco",
+    ),
     "colour of a text": (["--methods", "D2(mask_color=text)"], "no features that could be stored"),
     "unknown prompt": (["--methods", "P|crap"], "drawing 2: unknown visual prompt 'crap'; nearest: crop"),
     "unknown prompt: nothing after |": (["--methods", "P|"], "column 3: expected a drawing, found the end"),

@@ -19,7 +19,7 @@ no annotation files | no image folder | no detections
 manifest missing | manifest malformed | manifest of another version
 shard missing | shard listed twice | shard empty | shard changed
 unknown method | unknown prompt | unknown encoder | unknown segmenter | unknown split | unknown dataset
-unknown proposals | retry-quarantined | neighbours | accounting
+colour of a text | exact masks | unknown proposals | retry-quarantined | neighbours | accounting
 """
 
 

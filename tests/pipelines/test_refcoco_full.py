@@ -395,3 +395,45 @@ def test_spoiled_weights_end_with_2_before_any_actor(
     assert not (folder / "marker").exists()
     assert not list((tmp_path / "out").rglob("*.parquet"))
     assert ("ray" in sys.modules and sys.modules["ray"].is_initialized()) == started_ray
+
+
+def test_masks_of_the_dataset_itself(drawn: Path, tiny_vit: str, tmp_path: Path) -> None:
+    """Gold regions have the dataset's outlines; an expression with a candidate without one is set aside."""
+    prepared = str(tmp_path / "shards")
+    prepare(
+        PrepareOptions(
+            images=str(drawn / "images"),
+            refer=str(drawn / "refer"),
+            detections=str(drawn / "reclip"),
+            out=prepared,
+            executor="inline",
+        )
+    )
+    manifest = read_manifest(prepared)
+    assert manifest.exact_mask_sets == ["gold/refcoco", "gold/refcocog"]
+    chosen = options(
+        prepared,
+        tmp_path / "out",
+        (tiny_vit,),
+        methods=("D4", "P"),
+        masks="exact",
+        proposals=("gold",),
+        max_quarantined=1.0,
+    )
+    assert benchmark(chosen) == Exit.COMPLETE
+    plan = make_plan(chosen)
+    found: dict[str, dict[str, bool]] = {"D4": {}, "P": {}}
+    whole: dict[str, bool] = {}
+    for shard in plan.shards:
+        rows = read_shard(prepared, shard).to_pylist()
+        for product in plan.predictions:
+            part = plan.store.get(plan.address(product, shard)).to_pylist()
+            for row, predicted in zip(rows, part, strict=True):
+                whole[row["image_key"]] = all(
+                    region["exact_mask"] for region in row["regions"] if "gold/refcoco" in region["sources"]
+                )
+                for expression in predicted["predictions"]:
+                    ok = found[product.method.name].setdefault(row["image_key"], expression["status"] == "ok")
+                    assert ok == (expression["status"] == "ok")
+    assert found["D4"] == whole and set(whole.values()) == {True, False}
+    assert all(found["P"].values())

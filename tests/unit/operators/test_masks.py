@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from segment_anything.utils.amg import remove_small_regions as reference_pass
 
-from operators.masks import decode_masks, encode_masks, mask_iou, remove_small_regions, tight_boxes_xyxy
+from operators.masks import (
+    decode_masks,
+    encode_masks,
+    mask_iou,
+    mask_of_segmentation,
+    remove_small_regions,
+    tight_boxes_xyxy,
+)
 
 mask_stacks = arrays.arrays(
     np.bool_, arrays.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=17), fill=st.booleans()
@@ -142,3 +149,36 @@ def test_agrees_with_the_two_whole_image_passes(seed, height, width, density, ba
     expected, _ = reference_pass(mask_HW, min_area_px, mode="holes")
     expected, _ = reference_pass(expected, min_area_px, mode="islands")
     assert np.array_equal(remove_small_regions(mask_HW, min_area_px), expected)
+
+
+SQUARE = [10, 5, 20, 5, 20, 15, 10, 15]
+
+
+def test_polygons_and_run_lengths_become_masks():
+    (found,) = decode_masks(
+        [mask_of_segmentation([SQUARE, [0.0, 0.0, 4.0, 0.0, 4.0, 3.0]], (30, 40))], (30, 40)
+    )
+    assert found[5:15, 10:20].all() and not found[:, 21:].any() and found[0, 2] and not found[20:].any()
+    counts = [3 * 30 + 4, 6, 30 * 40 - 3 * 30 - 10]
+    (column,) = decode_masks([mask_of_segmentation({"size": [30, 40], "counts": counts}, (30, 40))], (30, 40))
+    assert column.sum() == 6 and column[4:10, 3].all()
+
+
+def test_a_polygon_far_outside_is_cut_at_the_border():
+    far = [[-9e5, 5, 9e5, 5, 9e5, 10, -9e5, 10]]
+    (found,) = decode_masks([mask_of_segmentation(far, (30, 40))], (30, 40))
+    assert found[5:10].all() and not found[11:].any()
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        *(None, [], {}, "polygon", 7, [[]], [[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], [SQUARE, "x"]),
+        *([[1, 2, 3, float("nan"), 5, 6]], [[1, 2, 3, float("inf"), 5, 6]], [[1, 2, 3, 1e300, 5, 6]]),
+        *({"size": [30, 40], "counts": [5]}, {"size": [40, 30], "counts": [1200]}),
+        *({"size": [30, 40], "counts": [-5, 1205]}, {"size": [30, 40], "counts": "abc"}),
+    ],
+)
+def test_what_is_no_segmentation_gives_no_mask(segmentation):
+    assert mask_of_segmentation(segmentation, (30, 40)) is None
+    assert mask_of_segmentation([SQUARE], (0, 0)) is None

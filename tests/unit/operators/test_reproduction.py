@@ -19,6 +19,7 @@ from operators.tables import Result, group_seeds
 from operators.variants import variant
 
 VAL = ("refcoco", "val")
+PARSED = {VAL: ["en_core_web_sm-3.0.0"]}
 WHOLE = PUBLISHED["refcoco"]["val"].expressions
 FGVP = "P|D1|D3|D4,S"
 
@@ -56,7 +57,7 @@ def result(*runs: tuple[Predictions, dict]) -> Result:
 
 def test_a_reproduced_row_by_hand() -> None:
     line = result((product(), {VAL: SplitCount(WHOLE, 5000, 0)}))
-    headers, rows = reproduction_cells([line], [VAL, ("refcoco", "testA")])
+    headers, rows = reproduction_cells([line], {VAL: [], ("refcoco", "testA"): []})
     encoders = "ViT-L-14-336,RN50x16"
     assert headers[:7] == [
         *("Method", "Encoders", "Prompts", "Post-processing", "Proposals", "Split", "Differs in")
@@ -71,7 +72,7 @@ def test_a_reproduced_row_by_hand() -> None:
 
 @pytest.mark.parametrize(("accuracy", "inside"), [(54, True), (40, False), (70, False)])
 def test_says_whether_the_interval_holds_the_published_number(accuracy: float, inside: bool) -> None:
-    (comparison,) = compare([result((product(), counted(accuracy)))], [VAL])
+    (comparison,) = compare([result((product(), counted(accuracy)))], {VAL: []})
     low, high = comparison.interval
     assert comparison.inside is inside is (low <= 53.9 <= high)
     assert comparison.difference == pytest.approx(comparison.accuracies[0] - 53.9)
@@ -81,7 +82,7 @@ def test_says_whether_the_interval_holds_the_published_number(accuracy: float, i
 def test_the_accuracy_is_the_mean_over_the_seeds() -> None:
     method = find_method(FGVP)
     runs = [(product(method.with_seed(s)), {VAL: SplitCount(WHOLE, c, 0)}) for s, c in ((0, 5000), (1, 6000))]
-    (comparison,) = compare([result(*runs)], [VAL])
+    (comparison,) = compare([result(*runs)], {VAL: []})
     assert comparison.difference == pytest.approx(100 * 5500 / WHOLE - 53.9)
 
 
@@ -110,7 +111,7 @@ TINY_SAM = Segmenter(name="sam-shapes", architecture="{}", weights=weights("tiny
 )
 def test_says_which_settings_differ(run: Predictions, total: int, said: list[str]) -> None:
     line = result((run, {VAL: SplitCount(total, 1, 0)}))
-    (comparison,) = compare([line], [VAL])
+    (comparison,) = compare([line], {VAL: []})
     assert comparison.differs == said
     assert comparison.published.accuracy == 53.9
     assert line.published(*VAL) is None  # the table of accuracies shows no number that differs in anything
@@ -121,7 +122,7 @@ def test_the_published_number_with_most_in_common_is_taken() -> None:
         (product("falip_circle", (encoder("ViT-B-16"),), proposals="gold"), {VAL: SplitCount(9, 3)})
     )
     detected = result((product("falip_circle", (encoder("ViT-B-16"),)), {VAL: SplitCount(9, 3)}))
-    found = [compare([line], [VAL])[0] for line in (gold, detected)]
+    found = [compare([line], {VAL: []})[0] for line in (gold, detected)]
     assert [comparison.published.accuracy for comparison in found][1] == 34.9
     assert all("proposals" not in " ".join(comparison.differs) for comparison in found)
     assert found[0].published != found[1].published
@@ -157,13 +158,13 @@ def test_rows_of_the_tables_find_their_numbers(
     row: str, encoders: tuple, published: float, said: list[str]
 ) -> None:
     line = result((product(row, encoders), {VAL: SplitCount(WHOLE, 1, 0)}))
-    (comparison,) = compare([line], [VAL])
+    (comparison,) = compare([line], PARSED)
     assert (comparison.published.accuracy, comparison.differs) == (published, said)
 
 
 def test_the_filter_of_subtraction_is_a_setting_like_any_other() -> None:
     line = result((product("falip_circle,S", B16), {VAL: SplitCount(WHOLE, 1, 0)}))
-    (comparison,) = compare([line], [VAL])
+    (comparison,) = compare([line], {VAL: []})
     assert comparison.published.accuracy == 33.8
     assert (
         comparison.differs[0].startswith("subtraction")
@@ -173,7 +174,7 @@ def test_the_filter_of_subtraction_is_a_setting_like_any_other() -> None:
 
 def test_methods_without_drawings_go_by_their_name() -> None:
     line = result((product(FIRST_BOX, (), proposals="gold", segmenter=None), {VAL: SplitCount(WHOLE, 2112)}))
-    (comparison,) = compare([line], [VAL])
+    (comparison,) = compare([line], {VAL: []})
     assert (comparison.published.accuracy, comparison.differs) == (19.5, [])
 
 
@@ -181,13 +182,13 @@ def test_no_table_without_a_counterpart() -> None:
     unknown = Method(name="D4|P", variants=(variant("D4"), variant("P")))
     nothing_scored = result((product(), {VAL: SplitCount(0, 0, 9)}))
     lines = [result((product(unknown), counted(50))), nothing_scored]
-    assert compare(lines, [VAL]) == []
-    assert reproduction_tables(lines, [VAL]) == {}
+    assert compare(lines, {VAL: []}) == []
+    assert reproduction_tables(lines, {VAL: []}) == {}
 
 
 def test_the_three_files_say_the_same_and_escape_names() -> None:
     named = find_method(FGVP).model_copy(update={"name": "=a|b_c"})
-    tables = reproduction_tables([result((product(named), counted(54, 312, 60)))], [VAL])
+    tables = reproduction_tables([result((product(named), counted(54, 312, 60)))], {VAL: []})
     assert list(tables) == ["md", "tex", "csv"]
     (row,) = csv.DictReader(io.StringIO(tables["csv"]))
     assert (row["method"], row["differs_in"]) == ("'=a|b_c", "split 312 of 10834")
@@ -199,3 +200,23 @@ def test_the_three_files_say_the_same_and_escape_names() -> None:
     assert r"=a\|b_c" in tables["md"]
     assert r"=a\textbar{}b\_c & " in tables["tex"]
     assert tables["tex"].startswith(r"\begin{tabular}{lllllllrrrrrr}")
+
+
+def test_parses_of_another_parser_are_named() -> None:
+    line = result((product("fgvp-p-d4-r", (encoder("ViT-B-32", tag="openai"), BIG[1])), counted(52)))
+    said = [
+        compare([line], {VAL: parsers})[0].differs
+        for parsers in (["en_core_web_sm-3.0.0"], ["en_core_web_sm-3.8.0"], [])
+    ]
+    assert said == [[], ["parses of en_core_web_sm-3.8.0"], ["parses of nobody"]]
+
+
+def test_other_precision_and_other_cleaning_of_masks_are_named() -> None:
+    rough = SAM_H.model_copy(update={"dtype": "bfloat16", "min_area_px": 0})
+    half = tuple(e.model_copy(update={"dtype": "bfloat16"}) for e in BIG)
+    (comparison,) = compare([result((product(encoders=half, segmenter=rough), counted(54)))], {VAL: []})
+    assert comparison.differs == [
+        "encoders in bfloat16",
+        "SAM in bfloat16",
+        "SAM's regions below 0 px are removed",
+    ]

@@ -252,8 +252,8 @@ def test_any_of_several_targets_counts() -> None:
     assert score_one([image([ref(targets=[0, 1])])], features_part([vectors]))["correct"] is False
 
 
-@pytest.mark.parametrize("bad", [[math.nan, 0.0], [math.inf, 1.0], [0.0, 0.0], None])
-def test_a_score_that_is_not_finite_is_set_aside(bad: list[float] | None) -> None:
+@pytest.mark.parametrize("bad", [[math.nan, 0.0], [math.inf, 1.0], [0.0, 0.0]])
+def test_a_score_that_is_not_finite_is_set_aside(bad: list[float]) -> None:
     rows = [image([ref()], key="bad"), image([ref()], key="good")]
     good = [direction(0.0), direction(0.5), direction(0.0)]
     (first,), (second,) = score(rows, features_part([[direction(0.5), bad, direction(0.0)], good]))
@@ -264,6 +264,19 @@ def test_a_score_that_is_not_finite_is_set_aside(bad: list[float] | None) -> Non
     )
     assert [first[k] for k in ("scores", "probabilities", "predicted_region_id", "correct")] == [None] * 4
     assert (second["status"], second["predicted_region_id"]) == ("ok", 1)
+
+
+def test_a_candidate_that_was_not_shown_spoils_the_expressions_that_have_it() -> None:
+    """Drawings of the dataset's own masks are made of the regions that have one."""
+    rows = [image([ref()], key="whole"), image([ref()], key="part", candidates=[0, 2])]
+    vectors = [direction(0.5), None, direction(0.0)]
+    (whole,), (part,) = score(rows, features_part([vectors, vectors]))
+    assert (whole["status"], whole["error"]["code"], whole["correct"]) == (
+        "quarantined",
+        "mask.missing",
+        None,
+    )
+    assert part["status"] == "ok" and part["scores"] is not None
 
 
 def test_a_bad_text_vector_spoils_its_expression_alone() -> None:
