@@ -49,6 +49,8 @@ def ablate(options: AblationOptions) -> int:
         raise InputError("nothing to score; name --drawings and --grid, or --falip-tables")
     distinct = tuple(dict.fromkeys(methods))
     print(f"ablation: {len(grid.settings)} settings in the grid, {len(distinct)} distinct methods in all")
+    if options.drawings and not options.grid:
+        print("ablation: nothing is varied; name parameters with --grid, such as sigma_px=10,50,100")
     for drawing in dict.fromkeys(drawing for drawing, _ in grid.skipped):
         names = ", ".join(name for skipping, name in grid.skipped if skipping == drawing)
         print(f"ablation: {drawing} has no {names}, or sets it itself, and does not vary it")

@@ -9,6 +9,7 @@ from infra import storage
 from infra.artifacts import ArtifactStore
 from infra.checkpoint_check import check_attention, check_weights
 from infra.executor import make_executor
+from infra.inline import find_device
 from infra.making import make_missing
 from infra.options import BenchmarkOptions, Exit
 from infra.plan import Plan, Settings, choose_shards, describe
@@ -51,14 +52,17 @@ def run_benchmark(options: BenchmarkOptions) -> tuple[Exit, str | None]:
         plan = redo_quarantined(plan)
     require_files(plan.data, plan.needed_files())
     print(describe(plan), flush=True)
+    if plan.pending_shards():
+        check_words(plan)
+        check_attention(plan.predictions)
+        if options.executor == "inline":
+            find_device(options.device)
     if options.plan:
         return Exit.COMPLETE, None
     for folder in (options.out, plan.store.root):
         storage.require_writable(folder)
     counts: dict[str, int] = {}
     if plan.pending_shards():
-        check_words(plan)
-        check_attention(plan.predictions)
         check_weights(*_models(plan))
         executor = make_executor(options.executor, plan.settings)
         require_reachable(_urls(options), executor.nodes, options.shared_filesystem)

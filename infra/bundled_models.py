@@ -14,6 +14,11 @@ def bundled_folder(name: str) -> str | None:
     return str(folder) if name and folder.parent == FOLDER and folder.is_dir() else None
 
 
+def bundled_names() -> list[str]:
+    """Return the names of the bundled models."""
+    return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+
+
 def portable_source(path: str) -> str:
     """Write the path of a bundled file so that it means the same on every node; other paths stand."""
     file = Path(path)

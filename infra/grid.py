@@ -14,7 +14,7 @@ from infra.options import ExecutorOptions, Exit
 from infra.plan import Plan, Settings
 from infra.progress import Reporter
 from infra.reach import require_reachable
-from infra.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest, write_shard
+from infra.shards import MANIFEST, InputError, Manifest, Shard, read_bank, read_manifest, write_shard
 from infra.stages import SHARD_INDEX, ReadShard, settle_torch
 from infra.weights import local_file, resolve_segmenter
 from operators.models import Segmenter
@@ -37,9 +37,11 @@ class ProposeGrid:
     """Proposes regions for the images of a shard and writes the new shard."""
 
     def __init__(self, segmenter: Segmenter, settings: Settings, out: str, reporter: Reporter) -> None:
+        from operators.grid_proposals import grid_settings
         from operators.segment import load_segmenter
 
         settle_torch(settings.threads)
+        self._grid = grid_settings(segmenter)
         self._sam = load_segmenter(segmenter, local_file(segmenter.weights), settings.device)
         self._out = out
         self._reporter = reporter
@@ -51,7 +53,7 @@ class ProposeGrid:
         (index,) = set(rows.column(SHARD_INDEX).to_pylist())
         proposed = []
         for row in rows.drop_columns([SHARD_INDEX]).to_pylist():
-            proposed.append(propose_regions(self._sam, row, PROPOSAL_SET))
+            proposed.append(propose_regions(self._sam, row, PROPOSAL_SET, self._grid))
             self._reporter("images proposed", 1)
         schema = rows.drop_columns([SHARD_INDEX]).schema
         shard = write_shard(self._out, index, pa.Table.from_pylist(proposed, schema=schema))
@@ -63,11 +65,13 @@ def propose_grid(options: GridOptions) -> int:
     """Run the job and return its exit status.
 
     Raises:
-        InputError: for unreadable shards or an unknown segmenter.
+        InputError: for unreadable shards, an unknown segmenter, or shards that would be overwritten.
     """
     places = {"--data": options.data, "--out": options.out}
     require_reachable(places, nodes=1, shared_filesystem=options.shared_filesystem)
     manifest, out = read_manifest(options.data), storage.absolute(options.out)
+    if out == storage.absolute(options.data):
+        raise InputError(f"--out {options.out}: that is --data; the new shards need a folder of their own")
     segmenter = resolve_segmenter(options.segmenter)
     storage.require_writable(out)
     check_weights([], [segmenter])

@@ -11,6 +11,7 @@ import pyarrow as pa
 from infra.executor import Stage, add_counts
 from infra.plan import Settings
 from infra.progress import Counts, Display
+from infra.shards import InputError
 
 
 @dataclass
@@ -22,11 +23,9 @@ class InlineExecutor:
     name: str = "inline"
 
     def __post_init__(self) -> None:
-        """Decide on the device."""
-        if self.settings.device == "auto":
-            import torch
-
-            self.settings = replace(self.settings, device="cuda" if torch.cuda.is_available() else "cpu")
+        """Decide on the device. Raises InputError if it is not there."""
+        if self.settings.device != "cpu":
+            self.settings = replace(self.settings, device=find_device(self.settings.device))
 
     @property
     def nodes(self) -> int:
@@ -49,3 +48,16 @@ class InlineExecutor:
                     table = operator(table)
                 yield from table.to_pylist()
         self.counts = add_counts(self.counts, reporter.snapshot())
+
+
+def find_device(wanted: str) -> str:
+    """Return the torch device for `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InputError: for `cuda` where there is none.
+    """
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no GPU here; use cpu or auto")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

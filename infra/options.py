@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_origin
 
 import tyro
 import yaml
@@ -97,9 +97,9 @@ class BenchmarkOptions(ExecutorOptions):
     """Datasets to score; all that were prepared by default."""
     splits: tuple[str, ...] = ()
     """Splits to score; all that were prepared by default."""
-    proposals: tuple[Proposals, ...] = ("gold", "detections")
+    proposals: Annotated[tuple[Proposals, ...], Field(min_length=1)] = ("gold", "detections")
     """Where candidate boxes come from; every source is a line of its own."""
-    methods: tuple[str, ...] = ("first-box", "P")
+    methods: Annotated[tuple[str, ...], Field(min_length=1)] = ("first-box", "P")
     """Names from the catalogue (fgvp-table, falip-table: whole tables), or paper notation (quote it)."""
     encoders: tuple[str, ...] = ()
     """ARCHITECTURE:TAG, ARCHITECTURE:FILE, a model folder or clip-shapes; a comma joins an ensemble.
@@ -108,7 +108,7 @@ class BenchmarkOptions(ExecutorOptions):
     """SAM for drawings with masks: vit_b, vit_l or vit_h with `:published`, :FILE or :URL; or sam-shapes."""
     masks: Literal["box", "exact"] = "box"
     """Masks of drawings that use them: SAM prompted with each box, or the dataset's own."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (0, 1, 2)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
     """Seeds of the caption draw of S; tables print mean and spread."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many images, rounded up to whole shards."""
@@ -206,8 +206,12 @@ def _checked_name(options_type: type[Options], url: str, key: Any) -> str:
 
 def _checked_value(options_type: type[Options], url: str, name: str, value: Any) -> Any:
     field = options_type.model_fields[name]
+    if get_origin(field.annotation) is tuple and not isinstance(value, list):
+        value = [value]  # one of them needs no brackets
     try:
         annotated: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         return TypeAdapter(annotated).validate_python(value)
     except ValidationError as problem:
-        raise InputError(f"{url}: {name}: {problem.errors(include_url=False)[0]['msg']}") from problem
+        detail = problem.errors(include_url=False)[0]
+        place = "".join(f", item {part + 1}" for part in detail["loc"] if isinstance(part, int))
+        raise InputError(f"{url}: {name}{place}: {detail['msg']} (found {detail['input']!r})") from problem

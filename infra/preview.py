@@ -7,14 +7,16 @@ as the encoder was trained, and an image without proposals has an empty result.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from infra import storage
 from infra.checkpoint_check import check_weights, require_attention
+from infra.inline import find_device
 from infra.options import Exit, Options
-from infra.preview_input import find_device, read_boxes_xyxy, read_image, read_points_xy, read_variants
+from infra.preview_input import read_boxes_xyxy, read_image, read_points_xy, read_variants
 from infra.preview_pictures import (
     Found,
     Scene,
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# A small SAM is less sure of its masks than the published ones, for which the grid's thresholds were chosen.
-TINY_GRID: dict[str, Any] = {"min_predicted_iou": 0.35, "min_stability": 0.6}
 POINTS_PER_BATCH = 64
 
 
@@ -166,7 +166,7 @@ def _propose(
 
     As in the pipeline, what has no area is no region.
     """
-    from operators.grid_proposals import GridSettings, grid_proposals
+    from operators.grid_proposals import grid_proposals, grid_settings
     from operators.point_proposals import regions_at_points
     from operators.segment import load_segmenter
 
@@ -174,8 +174,9 @@ def _propose(
     if points_xy is not None:
         boxes_xyxy, masks = regions_at_points(sam, pixels, points_xy)
     else:
-        least: dict[str, Any] = TINY_GRID if segmenter.weights.label == "tiny" else {}
-        settings = GridSettings(points_per_batch=POINTS_PER_BATCH, min_area_px=segmenter.min_area_px, **least)
+        settings = replace(
+            grid_settings(segmenter), points_per_batch=POINTS_PER_BATCH, min_area_px=segmenter.min_area_px
+        )
         proposals = grid_proposals(sam, pixels, settings)
         boxes_xyxy = xywh_to_xyxy(np.array([proposal.box_xywh for proposal in proposals]))
         frame_hw = sam.frame_size_px(image.height, image.width)

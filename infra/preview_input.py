@@ -86,19 +86,6 @@ def read_variants(texts: Sequence[str]) -> list[Variant]:
     return list(variants)
 
 
-def find_device(wanted: str) -> str:
-    """Return the torch device for `auto`, `cpu` or `cuda`.
-
-    Raises:
-        InputError: for `cuda` where there is none.
-    """
-    import torch
-
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch sees no GPU here; use cpu or auto")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-
-
 def _read_numbers(flag: str, url: str, names: str) -> list[list[float]]:
     """Read a list of lists of as many numbers as there are names."""
     form, length = f"[[{names}], ...] in pixels", names.count(",") + 1

@@ -73,7 +73,7 @@ def drawn_pictures(
 def _sheets(
     texts: Sequence[str], variants: Sequence[Variant], found: Found
 ) -> Iterator[tuple[Variant, Boxes, Sequence[str]]]:
-    """Yield what each sheet shows: a drawing, similarities and texts; of a drawing in the colour of the text,
+    """Yield what each sheet shows: a drawing, similarities and texts; of a drawing in the colour of the text
     one for each text."""
     for drawing, similarity_NM in zip(variants, found.similarity_VNM, strict=True):
         if not drawing.colored_by_text:

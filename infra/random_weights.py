@@ -24,7 +24,7 @@ SEEDS = 2**32
 class RandomWeightsOptions(Options):
     """Write random checkpoints, each with a card that says so."""
 
-    models: tuple[str, ...]
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
     """open_clip architectures (ViT-B-32), written as safetensors; sam_vit_b, sam_vit_l, sam_vit_h as .pth."""
     out: str
     """Folder on this machine for the checkpoints."""
@@ -39,6 +39,7 @@ def write_random_weights(options: RandomWeightsOptions) -> int:
     """
     if not storage.is_local(options.out):
         raise InputError(f"--out {options.out}: name a folder on this machine")
+    storage.require_writable(options.out)
     skeletons = {name: _skeleton(name) for name in options.models}
     for name, skeleton in skeletons.items():
         suffix = ".pth" if _is_sam(name) else ".safetensors"

@@ -5,6 +5,7 @@ No model either, but for pictures of attention: no part holds them.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,9 @@ def write_report(
     """
     finished = read_run(run, data, artifacts)
     url = storage.absolute(out) if out else storage.join(finished.folder, REPORT)
+    if storage.exists(url) and storage.file_info(url)["type"] == "directory":
+        raise InputError(f"--out {url} is a folder; name a file in it")
+    storage.require_writable(posixpath.dirname(url))
     storage.write_bytes(url, _Reader(finished).page())
     return url
 

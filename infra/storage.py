@@ -171,7 +171,10 @@ def file_info(url: str) -> dict[str, Any]:
         StorageError: as `persist`; StorageOutage likewise.
     """
     fs, path = filesystem(url)
-    return persist(url, lambda: fs.info(path))
+    try:
+        return persist(url, lambda: fs.info(path))
+    except NotADirectoryError as problem:  # a file stands where a folder should be
+        raise FileNotFoundError(url) from problem
 
 
 def exists(url: str) -> bool:
@@ -189,7 +192,7 @@ def list_names(url: str) -> set[str]:
     fs.invalidate_cache()
     try:
         listing = persist(url, lambda: fs.ls(path, detail=False))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return set()
     return {posixpath.basename(entry.rstrip("/")) for entry in listing}
 

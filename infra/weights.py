@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra import storage
-from infra.bundled_models import bundled_folder, located_source, portable_source
+from infra.bundled_models import bundled_folder, bundled_names, located_source, portable_source
 from infra.checkpoint_card import Card, read_card
 from infra.checkpoint_files import FileFacts, adopt, fetch, file_facts, remembered
 from infra.published_weights import Published, at_url, segmenter_weights, with_hash
@@ -101,10 +101,12 @@ def local_file(weights: Weights) -> str:
 
 def _encoder_of_folder(folder: str, dtype: str) -> Encoder:
     config_url = storage.join(folder, MODEL_FOLDER_CONFIG)
-    if not storage.exists(config_url):
+    if folder.endswith(FILE_SUFFIXES) or not storage.exists(config_url):
+        near = get_close_matches(folder, [*bundled_names(), *_architectures()], n=3)
+        nearest = f"; nearest: {', '.join(near)}" if near else ""
         raise InputError(
-            f"encoder {folder!r}: write ARCHITECTURE:TAG (ViT-B-32:openai), ARCHITECTURE:FILE, or a folder "
-            f"with {MODEL_FOLDER_CONFIG}"
+            f"encoder {folder!r}: write ARCHITECTURE:TAG (ViT-B-32:openai), ARCHITECTURE:FILE, a folder "
+            f"with {MODEL_FOLDER_CONFIG}, or a bundled model{nearest}"
         )
     try:
         content = json.loads(storage.read_bytes(config_url))

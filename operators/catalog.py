@@ -1,6 +1,7 @@
 """The published methods under stable names, and the tables they stand in.
 
-A method is a value. To make one of your own, copy one and change it; `--methods mine` knows it from then on:
+A method is a value. To make one of your own, copy one and change it, in a module of your package that is
+advertised under the entry point group `visual_prompt_bench.methods`; `--methods mine` knows it from then on:
 
     from operators.catalog import add, find_method
 
@@ -9,12 +10,15 @@ A method is a value. To make one of your own, copy one and change it; `--methods
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
+from operators.foveal import FovealAttention, Replacement
 from operators.method import Method, Subtraction, baseline
-from operators.variants import MaskSource
+from operators.variants import MaskSource, variant
 
 B_PAIR = "ViT-B-32:openai,RN50x16:openai"
 L_PAIR = "ViT-L-14-336:openai,RN50x16:openai"
@@ -78,6 +82,10 @@ FALIP_TABLE = (
     _row("falip-ensemble-s", "I+FA|C3+FA|C4+FA", B16, subtraction=OTHER_IMAGES),
 )
 
+# Figure 7c: queries and keys of the raw image under the foveal mask, which the notation cannot say.
+_REPLACE_QK = Replacement(taken_from_raw="qk", foveal=FovealAttention())
+FALIP_REPLACE_QK = Method(name="falip-replace-qk", variants=(variant("falip_circle").attended(_REPLACE_QK),))
+
 GROUPS: dict[str, tuple[Row, ...]] = {
     "fgvp-table": FGVP_TABLE,
     "falip-table": (*FALIP_TABLE, Row(RECLIP.method, B16)),
@@ -95,9 +103,27 @@ def add(method: Method, encoders: str = "") -> None:
     Raises:
         ValueError: if the name is taken.
     """
-    if method.name in NAMED or method.name in GROUPS:
+    if method.name in NAMED or method.name in GROUPS or _is_notation(method.name):
         raise ValueError(f"there is a method {method.name!r} already; choose another name")
     NAMED[method.name] = Row(method, encoders)
+
+
+def _is_notation(name: str) -> bool:
+    try:
+        return bool(baseline(name))
+    except ValueError:
+        return False
+
+
+@cache
+def _plugins() -> Iterator[EntryPoint]:
+    return iter(entry_points(group="visual_prompt_bench.methods"))
+
+
+def _load_plugins() -> None:
+    """Load each once, also if one that is being loaded looks a method up."""
+    for entry_point in _plugins():
+        entry_point.load()
 
 
 def find_method(text: str, mask_source: MaskSource = "box") -> Method:
@@ -121,6 +147,7 @@ def find_rows(text: str, mask_source: MaskSource = "box") -> Sequence[Row]:
 
 
 def _find(text: str, mask_source: MaskSource) -> Row:
+    _load_plugins()
     if text in NAMED:
         method, encoders = NAMED[text]
         return Row(method.with_masks(mask_source), encoders)
@@ -131,5 +158,6 @@ def _find(text: str, mask_source: MaskSource) -> Row:
         raise ValueError(f"{problem}" + (f"; or the method {', '.join(near)}" if near else "")) from problem
 
 
-for _row_of_table in (Row(FIRST_BOX), Row(RANDOM), *FGVP_TABLE, *FALIP_TABLE):
+_ALONE = (Row(FIRST_BOX), Row(RANDOM), Row(FALIP_REPLACE_QK, B16))
+for _row_of_table in (*_ALONE, *FGVP_TABLE, *FALIP_TABLE):
     add(*_row_of_table)

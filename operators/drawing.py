@@ -38,6 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
+from operators.geometry import INVALID, box_status
 from operators.masks import BoolMasks
 from operators.method import baseline
 from operators.prompts.render import CLIP_MEAN, CLIP_STD
@@ -61,7 +62,7 @@ class Drawn:
 
 
 def draw(
-    image: Image.Image,
+    image: Image.Image | NDArray[np.uint8],
     boxes_xywh: ArrayLike,
     drawing: Variant | str,
     *,
@@ -74,7 +75,7 @@ def draw(
     """Draw every region of an image and make what an encoder is given.
 
     Args:
-        image: of any mode; it is converted to RGB.
+        image: of any mode, or uint8 RGB (H, W, 3) or grey (H, W); it is converted to RGB.
         boxes_xywh: N x 4, pixels of the image.
         drawing: a variant, or one in the notation of methods (`D4`, `D4+D1`), drawn on the image itself.
         masks_NHW: bool (N, H, W), for drawings that need masks; in pixels of the image (or of the SAM frame,
@@ -85,12 +86,19 @@ def draw(
         device: torch device for everything per pixel; the result is the same on each.
 
     Raises:
-        ValueError: for a drawing that cannot be read or is an ensemble, boxes of another shape, missing masks
-            or masks of another size.
+        ValueError: for a drawing that cannot be read or is an ensemble, boxes of another shape or without
+            area in the image, missing masks or masks of another size.
     """
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
+    if size_px < 1:
+        raise ValueError(f"size_px must be at least 1, got {size_px}")
     boxes = np.asarray(boxes_xywh, dtype=np.float64)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise ValueError(f"expected finite boxes N x 4 (left, top, width, height), got {boxes.shape}")
+    for index, box in enumerate(boxes.tolist()):
+        if box_status(tuple(box), *image.size) == INVALID:
+            raise ValueError(f"box {index} {box} has no area in an image of {image.width} x {image.height}")
     variant = _one_drawing(drawing) if isinstance(drawing, str) else drawing
     if variant.colored_by_text:
         raise ValueError(f"{variant.code}: choose the colour, perhaps with operators.prompts.text_color")

@@ -17,18 +17,10 @@ from itertools import product
 from statistics import mean
 
 from operators.ablation_tables import mean_accuracy
-from operators.catalog import B16, add
-from operators.foveal import FovealAttention, Replacement
-from operators.method import Method
 from operators.metrics import SplitCount
 from operators.models import Encoder, encoders_label
 from operators.published import Settings
 from operators.tables import NOTHING, Result, differences, markdown, mean_and_spread, spreadsheet
-from operators.variants import variant
-
-# Figure 7c: queries and keys of the raw image under the foveal mask, which the notation cannot say.
-REPLACE_QK = Replacement(taken_from_raw="qk", foveal=FovealAttention())
-add(Method(name="falip-replace-qk", variants=(variant("falip_circle").attended(REPLACE_QK),)), B16)
 
 PUBLISHED_ENCODER, PUBLISHED_PROPOSALS = "ViT-B-16", "gold"
 TITLES = {

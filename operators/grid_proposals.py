@@ -5,7 +5,7 @@ Source: rec_scoring spec section 5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from operators.datasets.image_rows import add_proposals
 from operators.geometry import Boxes, xywh_to_xyxy
 from operators.images import ImageError, decode_row, to_array
+from operators.models import Segmenter
 from operators.sam_frame import boxes_from_frame
 from operators.sam_model import SegmentAnything
 
@@ -54,6 +55,13 @@ class GridProposal(NamedTuple):
 
 
 PUBLISHED_GRID = GridSettings()
+
+
+def grid_settings(segmenter: Segmenter) -> GridSettings:
+    """Return the published settings; a tiny SAM is less sure of its masks, and gets lower thresholds."""
+    if segmenter.weights.label != "tiny":
+        return PUBLISHED_GRID
+    return replace(PUBLISHED_GRID, min_predicted_iou=0.35, min_stability=0.6)
 
 
 def propose_regions(

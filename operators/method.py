@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from operators.fingerprint import Value, without_defaults
 from operators.foveal import ATTENTION, Attention
@@ -61,9 +61,9 @@ class Method(Value):
             dataset, split and expression.
     """
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     variants: tuple[Variant, ...] = ()
-    template: str = PHOTO
+    template: Annotated[str, Field(pattern=r"\{\}")] = PHOTO
     reduce: Literal["sum", "max"] = "sum"
     subtraction: Subtraction | None = None
     relations: Relations | None = None
@@ -151,6 +151,8 @@ def _drawing(written: WrittenMethod, layers: tuple[WrittenLayer, ...], mask_sour
         layers = layers[:-1]
     canvas: dict[str, Any] = {}
     for layer in layers:
+        if layer.name.text in ATTENTION:
+            raise written.error(layer.name, f"{layer.name.text} is drawn on nothing; write it last, once")
         for name, value in layer.arguments:
             if name.text in CANVAS_SETTINGS and canvas.setdefault(name.text, value.text) != value.text:
                 raise written.error(name, f"{name.text} was {canvas[name.text]} for another layer")

@@ -50,6 +50,10 @@ def layer_indices(layers: str, depth: int) -> frozenset[int]:
 
 
 def _readable(layers: str) -> str:
+    for part in layers.split(","):
+        low, _, high = part.partition("-")
+        if low.strip().isdigit() and high.strip().isdigit() and int(low) > int(high):
+            raise ValueError(f"layers {layers!r}: {part!r} ends before it begins")
     layer_indices(layers, depth=10**6)
     return layers
 
@@ -138,7 +142,10 @@ def attention_code(attention: Attention) -> str:
     """Return a setting as it is written, with what is no default."""
     name = next(name for name, kind in ATTENTION.items() if isinstance(attention, kind))
     changed = {k: v for k, v in attention if v != type(attention).model_fields[k].default}
-    arguments = ",".join(f"{name}={written(value)}" for name, value in changed.items())
+    nested = {
+        k: attention_code(v) if isinstance(v, FovealAttention) else written(v) for k, v in changed.items()
+    }
+    arguments = ",".join(f"{name}={value}" for name, value in nested.items())
     return name + (f"({arguments})" if arguments else "")
 
 

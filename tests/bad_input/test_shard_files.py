@@ -185,6 +185,13 @@ NAMES = {
     "unknown encoder: tag": (["--encoders", "ViT-B-32:opnai"], "openai"),
     "unknown encoder: file": (["--encoders", "ViT-B-32:/nowhere/x.pt"], "/nowhere/x.pt does not exist"),
     "unknown encoder: folder": (["--encoders", "/nowhere"], "'/nowhere': write ARCHITECTURE:TAG"),
+    "unknown encoder: file without an architecture": (
+        ["--encoders", "/nowhere/x.safetensors"],
+        "x.safetensors': write ARCHITECTURE:TAG",
+    ),
+    "unknown encoder: misspelled bundled": (["--encoders", "clip-shape"], "nearest: clip-shapes"),
+    "no place for results": (["--out", "/proc/version"], "/proc/version"),
+    "no GPU": (["--device", "cuda"], "torch sees no GPU here"),
     "unknown segmenter": (["--methods", "D4", "--segmenter", "vit_bb:published"], "vit_b"),
     "unknown split": (["--splits", "testC"], "--splits testC: not in"),
     "unknown split: not prepared": (["--splits", "testB"], "--splits testB: not in"),
@@ -198,7 +205,8 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names(name: str, data: Path, tiny_vit, no_model, capsys, matrix) -> None:
+def test_names(name: str, data: Path, tiny_vit, no_model, capsys, matrix, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     flags, expected = NAMES[name]
     status = run(data, tiny_vit, *flags)
     assert status == Exit.BAD_INPUT

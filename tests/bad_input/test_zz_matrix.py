@@ -19,7 +19,8 @@ no annotation files | no image folder | no detections
 manifest missing | manifest malformed | manifest of another version
 shard missing | shard listed twice | shard empty | shard changed
 unknown method | unknown prompt | unknown encoder | unknown segmenter | unknown split | unknown dataset
-colour of a text | exact masks | unknown proposals | retry-quarantined | neighbours | accounting
+colour of a text | exact masks | no place for results | no GPU | unknown proposals
+retry-quarantined | neighbours | accounting
 """
 
 

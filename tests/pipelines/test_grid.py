@@ -12,7 +12,8 @@ from infra.benchmark import benchmark
 from infra.grid import GridOptions, propose_grid
 from infra.options import BenchmarkOptions, Exit, PrepareOptions
 from infra.prepare import prepare
-from infra.shards import read_bank, read_manifest, read_shard
+from infra.scenes import prepare_scenes
+from infra.shards import InputError, read_bank, read_manifest, read_shard
 from operators.grid_proposals import GridProposal
 
 BOXES = [[3.0, 4.0, 30.0, 25.0], [10.0, 8.0, 40.0, 33.0]]
@@ -37,6 +38,20 @@ def test_a_real_grid_runs(shards: str, tiny_sam: str, tmp_path: Path) -> None:
     assert [s.expressions for s in after.shards] == [s.expressions for s in before.shards]
     for split in after.splits:
         assert read_bank(str(tmp_path / "grid"), split) == read_bank(shards, split)
+
+
+def test_a_small_sam_finds_what_it_was_trained_on(tmp_path: Path) -> None:
+    prepare_scenes(str(tmp_path / "shards"), scenes=3, seed=0)
+    assert propose_grid(options(str(tmp_path / "shards"), tmp_path, "sam-shapes")) == Exit.COMPLETE
+    grid = str(tmp_path / "grid")
+    rows = [row for shard in read_manifest(grid).shards for row in read_shard(grid, shard).to_pylist()]
+    sets = [{s["name"]: s["region_ids"] for s in row["proposal_sets"]} for row in rows]
+    assert len(rows) == 3 and all(found["sam-grid"] for found in sets)
+
+
+def test_shards_are_not_overwritten(shards: str, tiny_sam: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder of their own"):
+        propose_grid(options(shards, tmp_path, tiny_sam).model_copy(update={"out": shards}))
 
 
 def test_proposals_become_regions_and_are_scored(shards, tiny_sam, tiny_vit, tmp_path, monkeypatch) -> None:

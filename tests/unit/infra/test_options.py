@@ -49,6 +49,18 @@ def test_the_file_may_leave_required_options_to_flags(config) -> None:
     assert parse(BenchmarkOptions, [*config("limit: 3"), *REQUIRED]).limit == 3
 
 
+def test_one_value_of_a_list_needs_no_brackets(config) -> None:
+    options = parse(BenchmarkOptions, [*config("methods: P|D4\nproposals: gold\nseeds: 7"), *REQUIRED])
+    assert (options.methods, options.proposals, options.seeds) == (("P|D4",), ("gold",), (7,))
+
+
+@pytest.mark.parametrize("flag", ["--methods", "--proposals", "--seeds"])
+def test_a_list_that_decides_the_table_is_not_empty(flag: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        parse(BenchmarkOptions, [*REQUIRED, flag])
+    assert "at least 1 item" in capsys.readouterr().err
+
+
 def test_options_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         parse(BenchmarkOptions, REQUIRED).data = "x"
@@ -64,7 +76,8 @@ def test_options_are_frozen() -> None:
         ("limit: 2.5", r"run\.yaml: limit: "),
         ("executor: spark", r"run\.yaml: executor: "),
         ("data: 5", r"run\.yaml: data: "),
-        ("proposals: [gold, flickr]", r"run\.yaml: proposals: "),
+        ("proposals: [gold, flickr]", r"run\.yaml: proposals, item 2: Input should be 'gold'"),
+        ("methods: []", r"run\.yaml: methods: "),
         ("max_quarantined: 1.5", r"run\.yaml: max_quarantined: "),
         ("- data", r"run\.yaml: expected `option: value` lines"),
         ("just words", r"run\.yaml: expected"),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators import catalog
 from operators.catalog import FIRST_BOX, GROUPS, NAMED, Row, add, find_method, find_rows
 from operators.foveal import FovealAttention
 from operators.method import Method, Subtraction, baseline
@@ -230,6 +231,8 @@ def test_notation_says_everything(written, post):
         ("I+FA(enlarge_px=nan)", "finite number"),
         ("I+FA(enlarge_px=-5)", "greater than or equal to 0"),
         ("I+FA(alpha=0.1,alpha=0.2)", "column 16, drawing 1: parameter 'alpha' is given twice"),
+        ("FA+I", "column 1, drawing 1: FA is drawn on nothing; write it last"),
+        ("I+FA(layers=12-9)", "'12-9' ends before it begins"),
         ("D4(sigma_px=nan)", "parameter 'sigma_px' must be finite"),
         ("D2(mask_color=red,alpha=2)", "column 19, drawing 1: parameter 'alpha' must be between 0 and 1"),
         ("D3(gray_weights=luma)", "must be one of swapped, rec601"),
@@ -272,3 +275,34 @@ def test_values_of_another_type_are_refused(given, message):
         variant("D4", **given)
     with pytest.raises(ValueError, match="whole number"):
         variant("D1", thickness_px=2.5)
+
+
+@pytest.mark.parametrize("name", ["P", "P|D4,S", "fgvp-p-d4-r", "fgvp-table"])
+def test_a_name_that_means_something_already_cannot_be_taken(name):
+    with pytest.raises(ValueError, match="already"):
+        catalog.add(find_method("falip").but(name=name))
+    assert find_method("P") == baseline("P")
+
+
+def test_methods_have_a_name_and_a_place_for_the_text():
+    for setting in ({"name": ""}, {"template": "a photo"}):
+        with pytest.raises(ValueError, match=next(iter(setting))):
+            find_method("falip").but(**setting)
+
+
+def test_a_package_may_bring_methods(monkeypatch):
+    class Advertised:
+        def load(self):
+            catalog.add(find_method("falip").but(name="mine", reduce="max"))
+
+    found = {"visual_prompt_bench.methods": [Advertised()]}
+    monkeypatch.setattr(catalog, "entry_points", lambda group: found[group])
+    monkeypatch.setattr(catalog, "NAMED", dict(catalog.NAMED))
+    catalog._plugins.cache_clear()
+    assert find_method("mine").reduce == "max"
+
+
+def test_settings_of_attention_come_back_with_every_digit():
+    method = baseline("I+FA(alpha=0.12345678)")
+    assert baseline(method.notation).variants == method.variants
+    assert "foveal=FA" in find_method("falip-replace-qk").codes

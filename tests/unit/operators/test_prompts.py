@@ -44,7 +44,7 @@ OTHER_VALUES = {
     "sigma_px": 3.5,
     "contour_scale": 1.5,
     "enlarge_px": 12.0,
-    "thickness_px": 5,
+    "thickness_px": 9,
 }
 
 
@@ -123,6 +123,8 @@ def test_sheet_is_not_changed_by_a_prompt(name):
 def test_pixels_change_only_with_the_version(name, device):
     key = f"{name} v{PROMPTS[name].version}"
     found = digest([drawn for picture in PICTURES.values() for drawn in draw(name, picture, device)])
+    if not any(known.startswith(f"{name} v") for known in DIGESTS):
+        pytest.skip(f'a new prompt; hold its pixels with "{key}": "{found}" in prompt_pixels.json')
     assert DIGESTS.get(key) == found, f"{key}: raise the version if pixels were meant to change; now {found}"
 
 

@@ -138,6 +138,9 @@ def test_sam_masks_are_in_the_frame():
         (BOXES_XYWH, "P,S", {}, "one of its drawings at a time"),
         (BOXES_XYWH[0], "P", {}, "boxes N x 4"),
         (BOXES_XYWH * np.nan, "P", {}, "finite boxes"),
+        ([[1000, 1000, 3, 4]], "P", {}, "box 0 .* has no area in an image of 160 x 120"),
+        ([[10, 10, 0, 4]], "P", {}, "box 0 .* has no area"),
+        (BOXES_XYWH, "P", {"size_px": 0}, "size_px must be at least 1"),
         (BOXES_XYWH, "D4", {"masks_NHW": masks()[:1]}, "masks"),
         (BOXES_XYWH, "D4", {"masks_NHW": masks()[:, 1:]}, "masks"),
     ],
@@ -145,6 +148,11 @@ def test_sam_masks_are_in_the_frame():
 def test_bad_input_is_refused(boxes, text, given, message):
     with pytest.raises(ValueError, match=message):
         draw(picture(), boxes, text, **given)
+
+
+def test_an_image_may_be_an_array():
+    of_array = draw(np.asarray(picture()), BOXES_XYWH, "C1").pictures
+    assert all(map(np.array_equal, of_array, draw(picture(), BOXES_XYWH, "C1").pictures))
 
 
 def test_a_gray_image_is_drawn_in_color():
