@@ -119,10 +119,10 @@ def make_plan(options: BenchmarkOptions) -> Plan:
 def _require_exact_masks(manifest: Manifest, splits: Sequence[Split], options: BenchmarkOptions) -> None:
     for name in dict.fromkeys(f"{p}/{split.dataset}" for p in options.proposals for split in splits):
         if name not in manifest.exact_mask_sets:
-            known = ", ".join(manifest.exact_mask_sets) or "no proposals at all"
+            known = ", ".join(manifest.exact_mask_sets) or "nothing"
             raise InputError(
-                f"--masks exact: {options.data} has no masks of the dataset's own for {name}, but for "
-                f"{known}; choose --proposals gold or --masks box"
+                f"--masks exact: {options.data} has masks of the dataset's own for {known}, "
+                f"not for {name}; choose --proposals gold or --masks box"
             )
 
 

@@ -42,14 +42,14 @@ def prepare_scenes(out: str, scenes: int, seed: int) -> None:
     refs = [ref for split, scene in made.values() for ref in references(scene, split)]
     known = parses(scene for _, scene in made.values())
     detections = {name: scene.detections_xywh for name, (_, scene) in made.items()}
-    rows = assemble_rows(refs, dict.fromkeys(sorted({r.dataset for r in refs}), detections), known)
+    assembled = assemble_rows(refs, dict.fromkeys(sorted({r.dataset for r in refs}), detections), known)
+    scene_of = {row["image_key"]: made[row["image_file"]][1] for row in assembled}
+    rows = [complete_row(row, scene_of[row["image_key"]].png) for row in assembled]
+    rows = [add_exact_masks(row, scene_of[row["image_key"]]) for row in rows]
     shards = []
     for index, start in enumerate(range(0, len(rows), IMAGES_PER_SHARD)):
-        complete = []
-        for row in rows[start : start + IMAGES_PER_SHARD]:
-            _, scene = made[row["image_file"]]
-            complete.append(add_exact_masks(complete_row(row, scene.png), scene))
-        shards.append(write_shard(out, index, pa.Table.from_pylist(complete, schema=IMAGE_ROW)))
+        table = pa.Table.from_pylist(rows[start : start + IMAGES_PER_SHARD], schema=IMAGE_ROW)
+        shards.append(write_shard(out, index, table))
     manifest = Manifest(
         format=FORMAT,
         images_per_shard=IMAGES_PER_SHARD,

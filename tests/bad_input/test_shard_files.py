@@ -176,7 +176,7 @@ NAMES = {
     "unknown method: post-processing": (["--methods", "P,T"], "unknown post-processing 'T'; known: S, R, RS"),
     "exact masks": (
         ["--methods", "D4", "--masks", "exact", "--proposals", "detections"],
-        "no masks of the dataset's own for detections/refcoco",
+        "not for detections/refcoco",
     ),
     "colour of a text": (["--methods", "D2(mask_color=text)"], "no features that could be stored"),
     "unknown prompt": (["--methods", "P|crap"], "drawing 2: unknown visual prompt 'crap'; nearest: crop"),

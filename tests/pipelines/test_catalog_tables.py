@@ -199,7 +199,9 @@ def test_rows_run_with_their_own_encoders_unless_others_are_given(scenes, tmp_pa
 
     def asked(methods: tuple[str, ...], encoders: tuple[str, ...]) -> dict[str, set[str]]:
         chosen: dict[str, set[str]] = {}
-        run = options(scenes, tmp_path, methods=methods, encoders=encoders, masks="exact")
+        run = options(
+            scenes, tmp_path, methods=methods, encoders=encoders, masks="exact", proposals=("gold",)
+        )
         for product in make_plan(run).predictions:
             names = ",".join(encoder.name for encoder in product.encoders)
             chosen.setdefault(product.method.name, set()).add(names)
