@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from operators.geometry import Boxes
+from operators.logits import unit
 from operators.masks import BoolMasks, encode_masks
 
 Assign = Literal["argmax", "one-to-one"]
@@ -35,7 +36,8 @@ def similarities(image_features_VND: ArrayLike, text_features_MD: ArrayLike) -> 
     Returns:
         V x N x M; the mean over V is what regions are assigned by.
     """
-    return _unit(image_features_VND) @ _unit(text_features_MD).T
+    images_VND, texts_MD = (np.asarray(f, dtype=np.float64) for f in (image_features_VND, text_features_MD))
+    return unit(images_VND) @ unit(texts_MD).T
 
 
 def assign(similarity_NM: ArrayLike, how: Assign = "one-to-one") -> list[Pair]:
@@ -97,8 +99,3 @@ def result_rows(
         }
         for pair, mask in zip(pairs, masks, strict=True)
     ]
-
-
-def _unit(features: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(features, dtype=np.float64)
-    return values / np.linalg.norm(values, axis=-1, keepdims=True)

@@ -23,6 +23,11 @@ def xywh_to_xyxy(boxes_xywh: Boxes) -> Boxes:
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
 
+def grown_xyxy(boxes_xywh: Boxes, enlarge_px: float) -> Boxes:
+    """Return the corners N x 4 of boxes grown on every side."""
+    return xywh_to_xyxy(boxes_xywh) + np.array([-1.0, -1.0, 1.0, 1.0]) * enlarge_px
+
+
 def box_status(box_xywh: tuple[float, float, float, float], width_px: int, height_px: int) -> str:
     """Say whether a box can be a candidate in an image of the given size.
 

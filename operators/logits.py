@@ -80,6 +80,13 @@ def half_scores(
     return scores_VRT.astype(np.float32).sum(0).astype(np.float16).T
 
 
+def softmax32(scores_N: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the softmax as float32: a score 103 below the largest has probability 0."""
+    exponentials = np.exp(np.asarray(scores_N, dtype=np.float64) - np.max(scores_N))
+    result: NDArray[np.float32] = (exponentials / exponentials.sum()).astype(np.float32)
+    return result
+
+
 def _summed(images_VRD: Sequence[Array], texts: Sequence[Array]) -> Array:
     """Add up the float16 logits (V, R, T) of all encoders, in float16."""
     logits = [

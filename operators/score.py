@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from operators.fingerprint import fingerprint
 from operators.geometry import INVALID, iou_xywh
 from operators.image_scores import Drawn, Fault, ImageScorer, MeanNegatives, Question, Row, SplitTexts
-from operators.logits import Array
+from operators.logits import Array, softmax32
 from operators.products import Load, Predictions, Report, Texts, no_report
 from operators.records import OK, PREDICTIONS, QUARANTINED, error, valid_regions
 from operators.relations import BoxRelations, ParseError, Relations, compile_expression, execute
@@ -172,7 +172,7 @@ class _ShardScorer:
             return error(STAGE, "score.nonfinite", "a score is not finite")
         options = self._product.relations
         if question.program is None or options is None:
-            found: NDArray[Any] = softmax(scores_TN[0]).astype(np.float32)
+            found: NDArray[Any] = softmax32(scores_TN[0])
         else:
             by_text = dict(zip(question.texts, scores_TN, strict=True))
             found = execute(question.program, by_text, boxes.relations(candidates), options)
@@ -224,12 +224,6 @@ def described_here(row: Row, ref: Row) -> frozenset[int]:
         if (other["dataset"], other["split"]) == split
         for expression in other["expressions"]
     )
-
-
-def softmax(scores: Array) -> Array:
-    """Return the softmax of a vector."""
-    exponentials = np.exp(scores - scores.max())
-    return exponentials / exponentials.sum()
 
 
 def _drawn_tie(probabilities: NDArray[Any], question: Question) -> int:

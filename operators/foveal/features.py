@@ -10,7 +10,7 @@ from operators.foveal.ablations import exchanged_features, unleashed_features, w
 from operators.foveal.execution import masked_features
 from operators.foveal.tokens import Floats, TokenGrid, bump_rows, mask_matrices
 from operators.foveal.tower import Pictures, VisionTower
-from operators.geometry import Boxes, xywh_to_xyxy
+from operators.geometry import Boxes, grown_xyxy
 
 
 def attention_rows(
@@ -31,7 +31,7 @@ def attention_rows(
     setting = attention.foveal if isinstance(attention, Replacement) else attention
     if setting is None or isinstance(setting, Unleash):
         return np.zeros((len(boxes_xywh), 1 + grid.shape[0] * grid.shape[1]), dtype=np.float32)
-    boxes_xyxy = xywh_to_xyxy(boxes_xywh) + np.array([-1.0, -1.0, 1.0, 1.0]) * setting.enlarge_px
+    boxes_xyxy = grown_xyxy(boxes_xywh, setting.enlarge_px)
     if isinstance(setting, FovealAttention):
         return bump_rows(boxes_xyxy, image_wh, grid, setting.alpha, setting.sigma_tokens)
     weights = bump_rows(boxes_xyxy, image_wh, grid, alpha=1.0, sigma_tokens=FovealAttention().sigma_tokens)

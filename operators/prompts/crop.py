@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from operators.geometry import Boxes, xywh_to_xyxy
 from operators.prompts import visual_prompt
 
 if TYPE_CHECKING:
@@ -17,12 +14,6 @@ if TYPE_CHECKING:
 
     from operators.prompts.canvas import Canvas
     from operators.prompts.photo import Photo
-
-
-def clamped_corners(boxes_xywh: Boxes, enlarge_px: float, width_px: int, height_px: int) -> Boxes:
-    """Grow boxes by `enlarge_px` on every side and clamp them to the image; returns N x 4 xyxy floats."""
-    boxes = xywh_to_xyxy(boxes_xywh) + np.array([-1.0, -1.0, 1.0, 1.0]) * enlarge_px
-    return np.clip(boxes, 0, [width_px, height_px, width_px, height_px])
 
 
 @visual_prompt("crop", code="P", space="native", region="box", crops=True)

@@ -10,8 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from operators.geometry import Boxes, xywh_to_xyxy
-from operators.prompts.crop import clamped_corners
+from operators.geometry import Boxes, grown_xyxy, xywh_to_xyxy
 from operators.prompts.sheet import Sheet, choose
 
 OPAQUE = 255
@@ -72,7 +71,7 @@ class Photo(Sheet):
 
     def _corners(self, enlarge_px: float) -> Boxes:
         height, width = self.size_px
-        return clamped_corners(self.boxes_xywh, enlarge_px, width, height)
+        return np.clip(grown_xyxy(self.boxes_xywh, enlarge_px), 0, [width, height] * 2)
 
     def _levels(self, key: tuple[str | int, ...], draw: Callable[..., None], enlarge_px: float) -> Tensor:
         """Draw one grey picture a box with Pillow: uint8 (N, H, W)."""

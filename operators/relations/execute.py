@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.logits import softmax32
 from operators.relations.options import Relations
 from operators.relations.predicates import BoxRelations
 from operators.relations.program import Program, Step
@@ -46,13 +47,6 @@ def execute(
     with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0 is what the quirks are about
         entity = _Execution(scores, boxes, options).distribution(program.entity, large)
     return caption * entity if options.with_caption else entity
-
-
-def softmax32(scores_N: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the softmax as float32: a score 103 below the largest has probability 0."""
-    exponentials = np.exp(np.asarray(scores_N, dtype=np.float64) - np.max(scores_N))
-    result: NDArray[np.float32] = (exponentials / exponentials.sum()).astype(np.float32)
-    return result
 
 
 def standardised_sigmoid(scores_N: NDArray[Any], temperature: float) -> NDArray[np.float32]:

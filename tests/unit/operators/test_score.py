@@ -11,11 +11,12 @@ import pytest
 
 from operators.catalog import FIRST_BOX
 from operators.geometry import INVALID
+from operators.logits import softmax32
 from operators.method import Method, Subtraction, prompted
 from operators.models import Encoder, Weights
 from operators.products import Features, Predictions, Product, Texts
 from operators.records import IMAGE_ROW, LOGIT_SCALE, error, features_schema, text_features_schema
-from operators.score import ScoreExpressions, candidate_regions, draw_negatives, softmax
+from operators.score import ScoreExpressions, candidate_regions, draw_negatives
 from operators.variants import variant
 
 SCALE = 10.0
@@ -329,8 +330,8 @@ def test_candidates_of_the_dataset_come_before_common_ones() -> None:
 
 
 def test_softmax_of_large_numbers() -> None:
-    np.testing.assert_allclose(softmax(np.array([1000.0, 1000.0 + math.log(3)])), [0.25, 0.75])
-    np.testing.assert_array_equal(softmax(np.array([0.0, -1e6])), [1, 0])
+    np.testing.assert_allclose(softmax32(np.array([1000.0, 1000.0 + math.log(3)])), [0.25, 0.75])
+    np.testing.assert_array_equal(softmax32(np.array([0.0, -1e6])), [1, 0])
 
 
 # Score subtraction S.
