@@ -82,8 +82,8 @@ def attention_section(strips: Sequence[Strips], without_weights: Sequence[str]) 
     """
     note = (
         "Attention of the class token to every patch, the mean over heads and over the blocks that get the "
-        "mask: from dark blue, none, to yellow, the most for this region before or after. The white box is "
-        "the region."
+        "mask: from dark blue, none, to yellow, the most for this region before or after. Gained is "
+        "what is more after than before, on a scale of its own. The white box is the region."
     )
     missing = "; ".join(
         f"{name}: weights not found on this machine, so nothing is drawn" for name in without_weights
