@@ -154,7 +154,7 @@ def _find(text: str, mask_source: MaskSource) -> Row:
     try:
         return Row(baseline(text, mask_source))
     except ValueError as problem:
-        near = get_close_matches(text, [*NAMED, *GROUPS], n=3, cutoff=0.5)
+        near = get_close_matches(text.lower(), [*NAMED, *GROUPS], n=3, cutoff=0.5)
         raise ValueError(f"{problem}" + (f"; or the method {', '.join(near)}" if near else "")) from problem
 
 

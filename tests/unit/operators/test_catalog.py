@@ -231,6 +231,7 @@ def test_notation_says_everything(written, post):
         ("I+FA(enlarge_px=nan)", "finite number"),
         ("I+FA(enlarge_px=-5)", "greater than or equal to 0"),
         ("I+FA(alpha=0.1,alpha=0.2)", "column 16, drawing 1: parameter 'alpha' is given twice"),
+        ("FGVP-P-D4-R", "or the method fgvp-p-d4-r"),
         ("FA+I", "column 1, drawing 1: FA is drawn on nothing; write it last"),
         ("I+FA(layers=12-9)", "'12-9' ends before it begins"),
         ("D4(sigma_px=nan)", "parameter 'sigma_px' must be finite"),
