@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,29 +18,39 @@ from operators.products import Masks
 from operators.records import valid_regions
 
 METHODS = ("P", "I", "C1", "D4", "P|D1|D3|D4", "P|D4,S")
+ATTENTION = ("I+FA", "I+FA(form=b)", "falip_circle+FA", "falip_circle+unleash", "I+feature_mask")
 SCORE_ATOL = 0.02  # of logits with a factor near 14; GPU batches span images
 
 
 @pytest.fixture(scope="module")
-def runs(drawn: Path, tiny_vit, tiny_resnet, tiny_sam, tmp_path_factory) -> dict[str, BenchmarkOptions]:
-    """Run the same options on both devices."""
-    folder = tmp_path_factory.mktemp("devices")
+def shards(drawn: Path, tmp_path_factory) -> str:
+    out = str(tmp_path_factory.mktemp("shards"))
     common = {"images": str(drawn / "images"), "refer": str(drawn / "refer"), "executor": "inline"}
-    prepare(PrepareOptions(out=str(folder / "shards"), images_per_shard=3, **common))
+    prepare(PrepareOptions(out=out, images_per_shard=3, **common))
+    return out
+
+
+def run_on_both(shards: str, folder: Path, methods: tuple[str, ...], **models: Any) -> dict[str, Any]:
+    """Run the same options on both devices."""
     runs = {}
     for device in ("cpu", "cuda"):
         runs[device] = BenchmarkOptions(
-            data=str(folder / "shards"),
+            data=shards,
             out=str(folder / device),
             proposals=("gold",),
-            methods=METHODS,
-            encoders=(f"{tiny_vit},{tiny_resnet}",),
-            segmenter=tiny_sam,
+            methods=methods,
             executor="inline",
             device=device,
+            **models,
         )
         assert benchmark(runs[device]) == Exit.COMPLETE
     return runs
+
+
+@pytest.fixture(scope="module")
+def runs(shards, tiny_vit, tiny_resnet, tiny_sam, tmp_path_factory) -> dict[str, BenchmarkOptions]:
+    models = {"encoders": (f"{tiny_vit},{tiny_resnet}",), "segmenter": tiny_sam}
+    return run_on_both(shards, tmp_path_factory.mktemp("drawings"), METHODS, **models)
 
 
 def predictions(options: BenchmarkOptions) -> list[dict]:
@@ -49,6 +60,14 @@ def predictions(options: BenchmarkOptions) -> list[dict]:
 
 
 def test_scores_agree_and_flips_are_counted(runs, capsys) -> None:
+    assert_scores_agree(runs, capsys)
+
+
+def test_scores_under_attention_agree(shards, tiny_vit, tmp_path: Path, capsys) -> None:
+    assert_scores_agree(run_on_both(shards, tmp_path, ATTENTION, encoders=(tiny_vit,)), capsys)
+
+
+def assert_scores_agree(runs: dict[str, BenchmarkOptions], capsys) -> None:
     both = [predictions(runs[device]) for device in ("cpu", "cuda")]
     worst, flips = 0.0, 0
     for first, second in zip(*both, strict=True):
