@@ -138,11 +138,12 @@ def describe(plan: Plan) -> str:
         for s in pending
     )
     expressions = plan.planned_expressions()
+    lines = {product.unseeded for product in plan.predictions}
     rows = [
         ("images", f"{sum(s.images for s in plan.shards)} in {len(plan.shards)} shards"),
         ("regions", f"{sum(s.regions for s in plan.shards)}"),
         ("expressions", ", ".join(f"{d} {s}: {n}" for (d, s), n in expressions.items())),
-        ("rows of the table", f"{len(plan.predictions)} (method x encoders x proposals)"),
+        ("rows of the table", f"{len(lines)} (method x encoders x proposals)"),
         ("predictions", _progress(len(plan.predictions) * len(plan.shards), len(_pairs(plan, pending)))),
         ("features", _progress(needed, len(features)) if pending else "not needed"),
         ("masks", f"{sum(len(plan.missing_masks(s)) for s in pending)} parts to make"),

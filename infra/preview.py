@@ -18,6 +18,7 @@ from infra.inline import find_device
 from infra.options import Exit, Options
 from infra.preview_input import read_boxes_xyxy, read_image, read_points_xy, read_variants
 from infra.preview_pictures import (
+    ATTENTION_REGIONS,
     Found,
     Scene,
     attention_picture,
@@ -118,6 +119,8 @@ def preview(options: PreviewOptions) -> int:
             _write(options, name, meaning, png(picture))
         if options.attention and len(boxes_xyxy):
             meaning = "attention before and after the mask"
+            if len(boxes_xyxy) > ATTENTION_REGIONS:
+                meaning += f", of the first {ATTENTION_REGIONS} of {len(boxes_xyxy)} regions"
             _write(options, "attention.png", meaning, png(attention_picture(scene, variants, model)))
         models: list[Encoder | Segmenter] = [encoder, segmenter] if segmenter else [encoder]
         record = _record(options, scene, variants, models, found) | {"image_sha256": sha256}

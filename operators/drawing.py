@@ -115,6 +115,8 @@ def draw(
 
 def _one_drawing(text: str) -> Variant:
     method = baseline(text, mask_source="exact")
-    if len(method.variants) != 1 or method.subtraction:
+    if len(method.variants) != 1 or method.subtraction or method.relations:
         raise ValueError(f"{text!r} is a method; draw one of its drawings at a time")
+    if method.variants[0].attention is not None:
+        raise ValueError(f"{text!r} changes attention, which is nothing that can be drawn")
     return method.variants[0]

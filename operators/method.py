@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
@@ -200,4 +201,5 @@ def _layer(
             variant(prompt.name, mask_source=mask_source, **given)
         return variant(prompt.name, mask_source=mask_source, **{**canvas, **given})
     except ValueError as problem:
-        raise written.error(word, str(problem)) from problem
+        near = get_close_matches(word.text, ATTENTION, n=1) if word is layer.name else []
+        raise written.error(word, f"{problem}" + "".join(f"; or {name}" for name in near)) from problem

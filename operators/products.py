@@ -158,6 +158,11 @@ class Predictions(Product):
     def slug(self) -> str:
         return _safe(f"{self.method.name}-{self.proposals}-{encoders_label(self.encoders)}")
 
+    @property
+    def unseeded(self) -> Predictions:
+        """Return the product with seed 0 of S: those that differ in the seed alone share a line of tables."""
+        return self.model_copy(update={"method": self.method.with_seed(0)})
+
     def features(self) -> list[list[Features]]:
         """Return the feature products by encoder, then variant."""
         return [[self._features(v, e) for v in self.method.variants] for e in self.encoders]

@@ -106,16 +106,18 @@ def reproduction_cells(results: Sequence[Result], splits: Splits) -> tuple[list[
 def _closest(result: Result, split: tuple[str, str]) -> tuple[Published, list[str]] | None:
     """Return the published number with the fewest settings that differ, and these; the first of equals.
 
-    A setting that differs counts before one that was not published.
+    A number under the method's own name goes before all; a setting that differs counts before one that was
+    not published.
     """
     product, count = result.product, result.counts[0].get(split, SplitCount())
+    name = product.method.name
     found = [
-        (differences(product, settings, count.total), unknown, number)
+        (settings.settings != name, differences(product, settings, count.total), unknown, number)
         for settings, number, unknown in _carried().get((result.notation, *split), [])
     ]
     if not found:
         return None
-    differs, unknown, number = min(found, key=lambda line: (len(line[0]), len(line[1])))
+    _, differs, unknown, number = min(found, key=lambda line: (line[0], len(line[1]), len(line[2])))
     return number, differs + unknown
 
 

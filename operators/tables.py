@@ -13,6 +13,7 @@ import numpy as np
 
 from operators.catalog import find_method
 from operators.datasets.splits import PUBLISHED
+from operators.fingerprint import Value
 from operators.method import Method
 from operators.metrics import SplitCount
 from operators.models import encoders_label, weights_label
@@ -140,7 +141,16 @@ def _method_differences(method: Method, notation: str) -> list[str]:
         return ["method"]
     changed = [f for f in Method.model_fields if f != "name" and getattr(method, f) != getattr(published, f)]
     # Drawings have too many settings to be told in a cell; the method's own name and run.json tell them.
-    return ["settings of the drawings" if f == "variants" else f"{f} {getattr(method, f)}" for f in changed]
+    return [_told(f, getattr(method, f), getattr(published, f)) for f in changed]
+
+
+def _told(field: str, ours: object, theirs: object) -> str:
+    if field == "variants":
+        return "settings of the drawings"
+    if isinstance(ours, Value) and isinstance(theirs, Value):
+        names = [name for name, value in ours if value != getattr(theirs, name)]
+        return ", ".join(f"{name} {getattr(ours, name)}, not {getattr(theirs, name)}" for name in names)
+    return f"{field} {ours}"
 
 
 def group_seeds(counted: Sequence[tuple[Predictions, Counts]]) -> list[Result]:
@@ -148,8 +158,7 @@ def group_seeds(counted: Sequence[tuple[Predictions, Counts]]) -> list[Result]:
     groups: dict[Predictions, list[tuple[int | None, Counts]]] = {}
     for product, counts in counted:
         subtraction = product.method.subtraction
-        same = product.model_copy(update={"method": product.method.with_seed(0)})
-        groups.setdefault(same, []).append((subtraction.seed if subtraction else None, counts))
+        groups.setdefault(product.unseeded, []).append((subtraction.seed if subtraction else None, counts))
     return [
         Result(product, tuple(seed for seed, _ in runs), tuple(counts for _, counts in runs))
         for product, runs in groups.items()

@@ -55,7 +55,8 @@ def random_seed(text: str) -> int | None:
 def random_color(seed: int, key: str) -> Color:
     """Return the colour of a region in mode `random`: three bytes of a hash, the same on every machine.
 
-    Source: visual_prompts spec section 12; an extension, in no published row.
+    Source: visual_prompts spec section 12; an extension, in no published row. Picture and region go by
+    content there and here, not by number, so that other data sets and orders give the same colour.
 
     Args:
         seed: chosen by the user.

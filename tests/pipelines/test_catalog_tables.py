@@ -29,6 +29,7 @@ FGVP = {
     "reclip": ("P|reclip_blur,R", {}),
     "redcircle-p-c1-r": ("P|C1,R", {}),
     "fgvp-p-d4-r": ("P|D4,R", {}),
+    "redcircle-c1-c3-c4-s-reported": ("C1|C3|C4,S", {}),
     "redcircle-c1-c3-c4-s": ("C1|C3|C4,S", {}),
     "fgvp-d1-d3-d4-s": ("D1|D3|D4,S", {}),
     "redcircle-p-c1-c3-c4-s": ("P|C1|C3|C4,S", {}),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -236,3 +238,38 @@ def test_falip_line_is_a_two_hundredth_of_the_long_side():
         middle_row = drawn[40, :60, 0]
         assert int((middle_row == 255).sum()) == line_px
         assert line_px == 0 or middle_row[10] == 255
+
+
+def test_a_package_may_bring_prompts(tmp_path: Path):
+    """A prompt that another distribution advertises is registered, and passes the tests above by existing."""
+    (tmp_path / "glowing.py").write_text(
+        "from operators.prompts import visual_prompt\n\n"
+        '@visual_prompt("glow", space="canvas", region="mask")\n'
+        "def glow(canvas, *, line_color='yellow', thickness_px=6):\n"
+        "    return canvas.stroke(canvas.contour_lines(thickness_px, 1.0), line_color)\n"
+    )
+    about = tmp_path / "glowing-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: glowing\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[visual_prompt_bench.prompts]\nglow = glowing\n")
+    root = Path(__file__).parents[3]
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "glow and not package",
+            __file__,
+        ],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{root}"},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    assert int(re.search(r"(\d+) passed", finished.stdout)[1]) >= 8

@@ -166,10 +166,7 @@ def test_the_filter_of_subtraction_is_a_setting_like_any_other() -> None:
     line = result((product("falip_circle,S", B16), {VAL: SplitCount(WHOLE, 1, 0)}))
     (comparison,) = compare([line], {VAL: []})
     assert comparison.published.accuracy == 33.8
-    assert (
-        comparison.differs[0].startswith("subtraction")
-        and "exclude_same_image=False" in comparison.differs[0]
-    )
+    assert comparison.differs[0] == "exclude_same_image False, not True"
 
 
 def test_methods_without_drawings_go_by_their_name() -> None:
@@ -220,3 +217,10 @@ def test_other_precision_and_other_cleaning_of_masks_are_named() -> None:
         "SAM in bfloat16",
         "SAM's regions below 0 px are removed",
     ]
+
+
+def test_a_quoted_number_stands_beside_the_row_of_its_name() -> None:
+    for name, published in (("redcircle-c1-c3-c4-s", 51.4), ("redcircle-c1-c3-c4-s-reported", 49.8)):
+        (comparison,) = compare([result((product(name), counted(50)))], PARSED)
+        assert comparison.published.accuracy == published
+    assert comparison.differs == ["not published: proposals and program: quoted from the RedCircle paper"]

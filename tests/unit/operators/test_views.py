@@ -136,6 +136,8 @@ def test_sam_masks_are_in_the_frame():
         (BOXES_XYWH, "D4", {}, "give masks_NHW"),
         (BOXES_XYWH, "P|D4", {}, "one of its drawings at a time"),
         (BOXES_XYWH, "P,S", {}, "one of its drawings at a time"),
+        (BOXES_XYWH, "P,R", {}, "one of its drawings at a time"),
+        (BOXES_XYWH, "I+FA", {}, "changes attention"),
         (BOXES_XYWH[0], "P", {}, "boxes N x 4"),
         (BOXES_XYWH * np.nan, "P", {}, "finite boxes"),
         ([[1000, 1000, 3, 4]], "P", {}, "box 0 .* has no area in an image of 160 x 120"),
