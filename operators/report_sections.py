@@ -11,7 +11,7 @@ from operators.figures import MAX_BARS, accuracy_figure
 from operators.report import Block, Facts, Gallery, Listing, Picture, Section, Strips, Table, shortened
 from operators.report_examples import Pick
 from operators.report_pictures import data_uri
-from operators.reproduction import NOTE, Splits, reproduction_cells
+from operators.reproduction import HEADERS, NOTE, Splits, reproduction_cells
 from operators.tables import WORDS, Result, accuracy_cells
 
 NOT_REAL = {
@@ -40,7 +40,7 @@ def accuracy_section(results: Sequence[Result], splits: Sequence[tuple[str, str]
 def reproduction_section(results: Sequence[Result], splits: Splits) -> Section:
     """Return published numbers beside ours; without blocks if there are none."""
     headers, rows = reproduction_cells(results, splits)
-    return Section("Published numbers", [Table(headers, rows, words=7)] if rows else [], NOTE)
+    return Section("Published numbers", [Table(headers, rows, words=len(HEADERS))] if rows else [], NOTE)
 
 
 def figures_section(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> Section:

@@ -24,7 +24,10 @@ NOTE = (
     "images drawn whole; inside says that it holds the published number. A row whose settings differ from "
     "the published ones, or assumes one that was not published, says which, and is no reproduction."
 )
-HEADERS = ("Method", "Encoders", "Prompts", "Post-processing", "Proposals", "Split", "Differs in")
+HEADERS = (
+    *("Method", "Encoders", "Prompts", "Post-processing", "Proposals", "Split"),
+    *("Published by", "Differs in"),
+)
 NUMBERS = ("published", "ours", "difference", "n", "95 % interval", "published is")
 CSV_COLUMNS = (
     *("method", "encoders", "weights", "prompts", "post_processing", "proposals", "dataset", "split"),
@@ -90,7 +93,7 @@ def reproduction_tables(results: Sequence[Result], splits: Splits) -> dict[str, 
     headers, rows = reproduction_cells(results, splits)
     if not rows:
         return {}
-    columns = len(HEADERS) * "l" + len(NUMBERS) * "r"
+    columns = (len(HEADERS) - 1) * "l" + "p{60mm}" + len(NUMBERS) * "r"  # what differs takes many words
     return {
         "md": f"{markdown(headers, rows)}\n{NOTE}\n",
         "tex": latex(headers, rows, columns),
@@ -145,6 +148,7 @@ def _cells(comparison: Comparison) -> list[str]:
     interval, inside = comparison.interval, comparison.inside
     return [
         *(name, encoders, drawings, processing, proposals, " ".join(comparison.split)),
+        comparison.published.source.partition(",")[0],
         "; ".join(comparison.differs) or "nothing",
         f"{comparison.published.accuracy:.1f}",
         mean_and_spread(comparison.accuracies),

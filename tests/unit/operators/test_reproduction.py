@@ -59,12 +59,13 @@ def test_a_reproduced_row_by_hand() -> None:
     line = result((product(), {VAL: SplitCount(WHOLE, 5000, 0)}))
     headers, rows = reproduction_cells([line], {VAL: [], ("refcoco", "testA"): []})
     encoders = "ViT-L-14-336,RN50x16"
-    assert headers[:7] == [
-        *("Method", "Encoders", "Prompts", "Post-processing", "Proposals", "Split", "Differs in")
+    assert headers[:8] == [
+        *("Method", "Encoders", "Prompts", "Post-processing", "Proposals", "Split"),
+        *("Published by", "Differs in"),
     ]
     assert rows == [
         [
-            *(FGVP, encoders, "P|D1|D3|D4", "S", "detections", "refcoco val", "nothing"),
+            *(FGVP, encoders, "P|D1|D3|D4", "S", "detections", "refcoco val", "FGVP", "nothing"),
             *("53.9", "46.2", "-7.7", "10834", "–", "–"),
         ]
     ]
@@ -196,7 +197,7 @@ def test_the_three_files_say_the_same_and_escape_names() -> None:
     assert shown in tables["md"] and shown in tables["tex"]
     assert r"=a\|b_c" in tables["md"]
     assert r"=a\textbar{}b\_c & " in tables["tex"]
-    assert tables["tex"].startswith(r"\begin{tabular}{lllllllrrrrrr}")
+    assert tables["tex"].startswith(r"\begin{tabular}{lllllllp{60mm}rrrrrr}")
 
 
 def test_parses_of_another_parser_are_named() -> None:
