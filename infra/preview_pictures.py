@@ -29,16 +29,6 @@ class Scene(NamedTuple):
     masks_NHW: BoolMasks | None
     views: ImageViews
 
-    @property
-    def boxes_xywh(self) -> Boxes:
-        """Return the boxes as (left, top, width, height)."""
-        return to_xywh(self.boxes_xyxy)
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Return width and height of the image in pixels."""
-        return self.pixels_HWC.shape[1], self.pixels_HWC.shape[0]
-
 
 class Found(NamedTuple):
     """Cosines of V variants, N regions and M texts (V x N x M), their means (N x M), what they assign, and
@@ -88,10 +78,7 @@ def attention_picture(scene: Scene, variants: Sequence[Variant], model: ClipMode
     from operators.attention_maps import attention_pictures, attention_sheet, has_mask
 
     drawings = [drawing for drawing in variants if has_mask(drawing) and not drawing.colored_by_text]
-    found = [
-        attention_pictures(model, scene.views, drawing, scene.boxes_xywh, scene.size_wh, ATTENTION_REGIONS)
-        for drawing in drawings
-    ]
+    found = [attention_pictures(model, scene.views, drawing, ATTENTION_REGIONS) for drawing in drawings]
     return attention_sheet({drawing.code: of for drawing, of in zip(drawings, found, strict=True)})
 
 

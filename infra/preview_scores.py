@@ -64,6 +64,6 @@ def _features_ND(scene: Scene, drawing: Variant, model: ClipModel) -> Tensor:
 
     from operators.shown import encode_shown, show
 
-    shown = show(scene.views, drawing, model, scene.boxes_xywh, scene.size_wh)
+    shown = show(scene.views, drawing, model)
     chunks = [encode_shown(model, drawing.attention, [part]) for part in shown.parts(VIEWS_PER_BATCH)]
     return torch.cat(chunks) if chunks else torch.zeros(0, model.dimensions)

@@ -78,12 +78,10 @@ def _fill(expected: dict[str, Any], seed: int) -> dict[str, Any]:
     """Make well-conditioned values for every parameter of a state dict."""
     import torch
 
-    from operators.recipe_weights import recipe_parameter
+    from operators.recipe_weights import fill_state_dict
 
-    return {
-        name: torch.from_numpy(recipe_parameter(name, tuple(value.shape), seed)).to(value.dtype)
-        for name, value in expected.items()
-    }
+    made = fill_state_dict({name: tuple(value.shape) for name, value in expected.items()}, seed)
+    return {name: torch.from_numpy(made[name]).to(value.dtype) for name, value in expected.items()}
 
 
 def _write(path: str, state: dict[str, Any], as_torch: bool) -> None:

@@ -17,7 +17,7 @@ from operators.foveal.pictures import class_attention
 from operators.foveal.tokens import mask_matrices
 from operators.foveal.tower import Pictures
 from operators.gallery import Cell, contact_sheet
-from operators.geometry import Boxes, xywh_to_xyxy
+from operators.geometry import xywh_to_xyxy
 from operators.shown import Shown, show
 from operators.variants import Variant
 from operators.views import ImageViews
@@ -53,21 +53,14 @@ class AttentionPictures:
 
 
 def attention_pictures(
-    model: ClipModel,
-    image: ImageViews,
-    drawing: Variant,
-    boxes_xywh: Boxes,
-    size_wh: tuple[int, int],
-    regions: int,
+    model: ClipModel, image: ImageViews, drawing: Variant, regions: int
 ) -> AttentionPictures:
     """Lay the class token's attention over what is drawn for each region.
 
     Args:
         model: the encoder.
-        image: drawings of the regions.
+        image: drawings of the regions, at least one.
         drawing: with a foveal mask.
-        boxes_xywh: N x 4, at least one, pixels of the image.
-        size_wh: width and height of the image in pixels.
         regions: how many regions are shown at most, the first ones.
 
     Raises:
@@ -78,13 +71,13 @@ def attention_pictures(
     if not isinstance(attention, FovealAttention):
         raise ValueError(f"{drawing.code}: no foveal mask, so there is no attention before and after it")
     layers = sorted(layer_indices(attention.layers, len(model.tower.blocks)))
-    shown = next(show(image, drawing, model, boxes_xywh, size_wh).parts(regions))
+    shown = next(show(image, drawing, model).parts(regions))
     before, after = (maps[layers].mean(axis=0) for maps in _class_attention(model, attention, layers, shown))
     gained = np.maximum(after - before, 0)
     overlays: tuple[list[Pixels], list[Pixels], list[Pixels]] = ([], [], [])
     for region, picture in enumerate(image.pictures(drawing)[:regions]):
-        scale_xy = np.array(picture.shape[1::-1]) / size_wh
-        box_xyxy = xywh_to_xyxy(boxes_xywh[region : region + 1])[0] * np.tile(scale_xy, 2)
+        scale_xy = np.array(picture.shape[1::-1]) / image.size_wh
+        box_xyxy = xywh_to_xyxy(image.boxes_xywh[region : region + 1])[0] * np.tile(scale_xy, 2)
         highest = max(before[region].max(), after[region].max())
         scales = highest, highest, gained[region].max()
         for maps, scale, of_regions in zip((before, after, gained), scales, overlays, strict=True):

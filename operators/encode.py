@@ -130,7 +130,6 @@ class EncodeWithClip:
         collected: dict[Features, _Collected],
         masks: Mapping[Masks | None, pa.Table],
     ) -> None:
-        size_wh = row["width"], row["height"]
         images: dict[Any, ImageViews] = {}
         for product, result in collected.items():
             regions = drawable_regions(row, product.variant)
@@ -140,8 +139,7 @@ class EncodeWithClip:
                     images[key] = image_views(
                         row, regions, product.masks, masks.get(product.masks), index, self._device
                     )
-                boxes_xywh = boxes_of(row, regions)
-                shown = show(images[key], product.variant, result.model, boxes_xywh, size_wh)
+                shown = show(images[key], product.variant, result.model)
             except ImageError as problem:
                 result.fail(index, error(STAGE, problem.code, str(problem)))
                 continue

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from operators.attention_maps import attention_pictures, has_mask
 from operators.clip_model import ClipModel
-from operators.encode import boxes_of, image_views
+from operators.encode import image_views
 from operators.products import Features, Masks, Predictions
 from operators.report import Picture, Strips
 from operators.report_pictures import data_uri, strip
@@ -47,8 +47,7 @@ def attention_strips(
     if source is not None and source not in masks:
         return Strips(heading, [])
     views = image_views(row, regions, source, masks.get(source) if source else None, index)
-    size_wh = row["width"], row["height"]
-    found = attention_pictures(model, views, drawing, boxes_of(row, regions), size_wh, len(regions))
+    found = attention_pictures(model, views, drawing, len(regions))
     blocks = ", ".join(map(str, found.blocks))
     rows = []
     for what, overlays in found.columns().items():

@@ -14,7 +14,6 @@ from operators.clip_model import ClipModel
 from operators.foveal import Attention, needs_raw_image
 from operators.foveal.features import attention_rows
 from operators.foveal.tower import Pictures
-from operators.geometry import Boxes
 from operators.variants import Variant, variant
 from operators.views import ImageViews
 
@@ -52,17 +51,13 @@ class Shown:
             )
 
 
-def show(
-    image: ImageViews, drawing: Variant, model: ClipModel, boxes_xywh: Boxes, size_wh: tuple[int, int]
-) -> Shown:
+def show(image: ImageViews, drawing: Variant, model: ClipModel) -> Shown:
     """Draw what the encoder is shown of an image; a picture that regions share is drawn and encoded once.
 
     Args:
         image: the drawings of the regions.
         drawing: what is drawn, and what is done to attention.
         model: the encoder.
-        boxes_xywh: R x 4, pixels of the image.
-        size_wh: width and height of the image in pixels.
 
     Raises:
         ImageError: if masks that the drawing needs are missing.
@@ -74,9 +69,9 @@ def show(
 
     attention, drawn = drawing.attention, views(drawing)
     if attention is None:
-        return Shown(len(boxes_xywh), drawn)
-    rows = attention_rows(attention, boxes_xywh, size_wh, model.tower.grid)
-    return Shown(len(boxes_xywh), drawn, views(RAW) if needs_raw_image(attention) else None, rows)
+        return Shown(len(image.boxes_xywh), drawn)
+    rows = attention_rows(attention, image.boxes_xywh, image.size_wh, model.tower.grid)
+    return Shown(len(image.boxes_xywh), drawn, views(RAW) if needs_raw_image(attention) else None, rows)
 
 
 def encode_shown(model: ClipModel, attention: Attention | None, shown: Sequence[Shown]) -> Tensor:

@@ -29,6 +29,9 @@ FindMasks = Callable[[MaskSource], BoolMasks]
 class ImageViews:
     """Draws variants for the regions of one image; canvases and drawings are shared between encoders.
 
+    Attributes:
+        boxes_xywh: R x 4, pixels of the image.
+
     Args:
         image: RGB.
         boxes_xywh: N x 4, pixels of `image`.
@@ -47,7 +50,7 @@ class ImageViews:
         device: str = "cpu",
     ) -> None:
         self._image = image
-        self._boxes_xywh = boxes_xywh
+        self.boxes_xywh = boxes_xywh
         self._masks_of = masks_of
         self._frame_px = frame_px
         self._device = device
@@ -57,16 +60,21 @@ class ImageViews:
         self._sheets: dict[tuple[Any, ...], Sheet] = {}
         self._drawings: dict[Variant, Pictures] = {}
 
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Return width and height of the image in pixels."""
+        return self._image.size
+
     def views(self, variant: Variant, size_px: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
         """Return the model input of every region, float32 (N, 3, size_px, size_px) on the device."""
         distinct = self.distinct_views(variant, size_px, mean, std)
-        return distinct.expand(len(self._boxes_xywh), *distinct.shape[1:])
+        return distinct.expand(len(self.boxes_xywh), *distinct.shape[1:])
 
     def distinct_views(
         self, variant: Variant, size_px: int, mean: Sequence[float], std: Sequence[float]
     ) -> Tensor:
         """Return what `views` does, but a view that all regions share only once: (1, 3, size_px, size_px)."""
-        if len(self._boxes_xywh) == 0:
+        if len(self.boxes_xywh) == 0:
             return torch.zeros(0, 3, size_px, size_px, device=self._device)
         drawn, sheet = self._drawn(variant), self._sheet(variant)
         if all(prompt.region == "none" for prompt, _ in variant.layers) and variant.fit != "bias_crop":
@@ -110,10 +118,10 @@ class ImageViews:
         return self._sheets[key]
 
     def _make_photo(self) -> Photo:
-        return Photo(torch.from_numpy(to_array(self._image)).to(self._device), self._boxes_xywh)
+        return Photo(torch.from_numpy(to_array(self._image)).to(self._device), self.boxes_xywh)
 
     def _make_canvas(self, variant: Variant) -> Canvas:
-        pixels, boxes_xyxy = to_array(self._image), xywh_to_xyxy(self._boxes_xywh)
+        pixels, boxes_xyxy = to_array(self._image), xywh_to_xyxy(self.boxes_xywh)
         if variant.canvas_source == "sam_frame":
             boxes = boxes_to_frame(boxes_xyxy, (self._image.height, self._image.width), self._frame_px)
             pixels = to_frame(pixels, self._frame_px)

@@ -36,7 +36,7 @@ def raw(**settings: object) -> Variant:
 def found(model: ClipModel, drawing: Variant, regions: int = 9):
     black = Image.new("RGB", SIZE_WH)
     views = ImageViews(black, BOXES_XYWH)
-    return attention_pictures(model, views, drawing, BOXES_XYWH, SIZE_WH, regions)
+    return attention_pictures(model, views, drawing, regions)
 
 
 def test_a_picture_a_region(model: ClipModel) -> None:
