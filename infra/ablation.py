@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from infra import storage
 from infra.benchmark import run_benchmark
+from infra.errors import InputError
 from infra.options import BenchmarkOptions, Exit
 from infra.run_record import FinishedRun, read_run
-from infra.shards import InputError
 from operators.ablation import NO_POST, Grid, Pivot, expand, pivots, read_axis
 from operators.ablation_tables import line_names, mean_accuracy, pivot_section, settings_table
 from operators.falip_tables import falip_methods, falip_tables

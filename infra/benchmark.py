@@ -8,16 +8,18 @@ from dataclasses import replace
 from infra import storage
 from infra.artifacts import ArtifactStore
 from infra.checkpoint_check import check_attention, check_weights
+from infra.errors import InputError
+from infra.execution.settings import Settings
 from infra.executor import make_executor
 from infra.inline import find_device
 from infra.making import make_missing
 from infra.options import BenchmarkOptions, Exit
-from infra.plan import Plan, Settings, choose_shards, describe
+from infra.plan import Plan, choose_shards, describe
 from infra.provenance import utc_now
 from infra.reach import require_reachable
 from infra.retry import redo_quarantined
 from infra.run_record import finish
-from infra.shards import InputError, Manifest, Split, read_manifest, require_files
+from infra.shards import Manifest, Split, read_manifest, require_files
 from infra.vocabulary import check_words
 from infra.weights import resolve_encoder, resolve_segmenter
 from operators.catalog import Row, find_rows

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from infra import storage
 from infra.checkpoint_files import file_facts
-from infra.shards import InputError
+from infra.errors import InputError
 from operators.fingerprint import Value
 
 CARD_SUFFIX = ".card.json"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infra.checkpoint_files import remembered
-from infra.shards import InputError
+from infra.errors import InputError
 from infra.weights import local_file
 from operators.fingerprint import Value, fingerprint, minor_version
 from operators.foveal import Attention, FeatureMask, Replacement, layer_indices

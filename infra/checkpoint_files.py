@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from infra import storage
 from infra.credentials import without_credentials
+from infra.errors import InputError
 from infra.scratch import scratch_folder
-from infra.shards import InputError
 from infra.storage_faults import StorageError, persist
 
 Answer = TypeVar("Answer")

@@ -12,11 +12,11 @@ from typing import Any
 import ray
 from ray.autoscaler.sdk import request_resources
 
+from infra.errors import InputError
+from infra.execution.settings import Settings
 from infra.executor import Stage
-from infra.plan import Settings
 from infra.pools import Capacity, Pool, explain, needed, size_pools
 from infra.ray_environment import belongs_to_a_cluster
-from infra.shards import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 WAIT_WITH_AUTOSCALER_S = 900.0

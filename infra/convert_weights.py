@@ -16,9 +16,9 @@ from infra import storage
 from infra.checkpoint_card import write_card
 from infra.checkpoint_check import require_clip_fits
 from infra.checkpoint_files import fetch, file_facts, written_whole
+from infra.errors import InputError
 from infra.options import Exit, Options
 from infra.published_weights import PUBLISHED, Published, with_hash
-from infra.shards import InputError
 
 CHILD = Path(__file__).with_name("torchscript_child.py")
 CHILD_LIMIT_S = 600

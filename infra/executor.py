@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 
-from infra.plan import Settings
+from infra.execution.settings import Settings
 from infra.ray_environment import settle_ray_environment
 
 Size = Literal["model", "light", "task"]

@@ -19,8 +19,8 @@ import ray
 import ray.data
 
 from infra.cluster import connect, fitting_pools, largest_capacity, live_capacity, node_count
+from infra.execution.settings import Settings
 from infra.executor import Stage, add_counts
-from infra.plan import Settings
 from infra.pools import Pool
 from infra.progress import Counts, Display
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyarrow as pa
-
 from infra import storage
 from infra.artifacts import ArtifactStore
 from infra.checkpoint_check import check_weights
+from infra.errors import InputError
+from infra.execution.settings import Settings
 from infra.executor import Stage, make_executor
 from infra.options import ExecutorOptions, Exit
-from infra.plan import Plan, Settings
-from infra.progress import Reporter
+from infra.plan import Plan
 from infra.reach import require_reachable
-from infra.shards import MANIFEST, InputError, Manifest, Shard, read_bank, read_manifest, write_shard
-from infra.stages import SHARD_INDEX, ReadShard, settle_torch
-from infra.weights import local_file, resolve_segmenter
-from operators.models import Segmenter
-
-PROPOSAL_SET = "sam-grid"
+from infra.run.proposing import PROPOSAL_SET, ProposeGrid
+from infra.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest
+from infra.stages import SHARD_INDEX, ReadShard
+from infra.weights import resolve_segmenter
 
 
 class GridOptions(ExecutorOptions):
@@ -31,34 +28,6 @@ class GridOptions(ExecutorOptions):
     """Folder for the new shards."""
     segmenter: str = "vit_h:published"
     """SAM: vit_b, vit_l or vit_h, a colon, and `published`, a file or a URL."""
-
-
-class ProposeGrid:
-    """Proposes regions for the images of a shard and writes the new shard."""
-
-    def __init__(self, segmenter: Segmenter, settings: Settings, out: str, reporter: Reporter) -> None:
-        from operators.grid_proposals import grid_settings
-        from operators.segment import load_segmenter
-
-        settle_torch(settings.threads)
-        self._grid = grid_settings(segmenter)
-        self._sam = load_segmenter(segmenter, local_file(segmenter.weights), settings.device)
-        self._out = out
-        self._reporter = reporter
-
-    def __call__(self, rows: pa.Table) -> pa.Table:
-        """Turn one shard's rows into the manifest entry of the new shard, as JSON."""
-        from operators.grid_proposals import propose_regions
-
-        (index,) = set(rows.column(SHARD_INDEX).to_pylist())
-        proposed = []
-        for row in rows.drop_columns([SHARD_INDEX]).to_pylist():
-            proposed.append(propose_regions(self._sam, row, PROPOSAL_SET, self._grid))
-            self._reporter("images proposed", 1)
-        schema = rows.drop_columns([SHARD_INDEX]).schema
-        shard = write_shard(self._out, index, pa.Table.from_pylist(proposed, schema=schema))
-        self._reporter.flush()
-        return pa.table({"shard": [shard.model_dump_json()]})
 
 
 def propose_grid(options: GridOptions) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from infra.errors import InputError
+from infra.execution.settings import Settings
 from infra.executor import Stage, add_counts
-from infra.plan import Settings
 from infra.progress import Counts, Display
-from infra.shards import InputError
 
 
 @dataclass

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from infra import storage
-from infra.shards import InputError
+from infra.errors import InputError
 from infra.storage_faults import StorageError, StorageOutage
 from operators.datasets.annotations import AnnotationError
 from operators.method import Proposals

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from infra.execution.settings import Settings
 from infra.executor import Stage
-from infra.plan import Settings
 
 LIGHT_CPUS = 0.25
 LEAST_CPUS = 0.01

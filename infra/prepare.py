@@ -3,61 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from infra import storage
+from infra.dataset.building import BuildShard, exact_mask_sets, proposal_sets, write_splits
+from infra.errors import InputError
+from infra.execution.settings import Settings
 from infra.executor import Stage, make_executor
 from infra.options import Exit, PrepareOptions
-from infra.plan import Settings
-from infra.progress import Reporter
 from infra.reach import require_reachable
-from infra.shards import FORMAT, MANIFEST, InputError, Manifest, Shard, Split, write_bank, write_shard
+from infra.shards import FORMAT, MANIFEST, Manifest, Shard
 from operators.datasets import reclip, refer
 from operators.datasets.annotations import AnnotatedRef, Gold
-from operators.datasets.image_rows import Row, assemble_rows, caption_banks, complete_row
+from operators.datasets.image_rows import assemble_rows, caption_banks
 from operators.datasets.parses import MissingParser, Parses, find_parse, parse_with_spacy, read_parses
 from operators.datasets.splits import PUBLISHED, REFER_PICKLE
-from operators.images import ImageError
-from operators.records import IMAGE_ROW
 
 INSTANCES = "instances.json"
-MAX_NAME_BYTES = 255
-
-
-class BuildShard:
-    """Reads the pictures of one shard's rows, completes the rows and writes the shard."""
-
-    def __init__(self, images: str, out: str, reporter: Reporter) -> None:
-        self._images = images
-        self._out = out
-        self._reporter = reporter
-
-    def __call__(self, items: pa.Table) -> pa.Table:
-        """Turn one item (`index`, `rows` as JSON) into one manifest entry as JSON."""
-        (item,) = items.to_pylist()
-        completed = []
-        for row in json.loads(item["rows"]):
-            completed.append(complete_row(row, self._read(row["image_file"])))
-            self._reporter("images read", 1)
-        shard = write_shard(self._out, item["index"], pa.Table.from_pylist(completed, schema=IMAGE_ROW))
-        self._reporter.flush()
-        return pa.table({"shard": [shard.model_dump_json()]})
-
-    def _read(self, name: str) -> bytes | ImageError:
-        """Read a picture; what can never be read becomes a reason, passing faults are raised."""
-        if max(len(part.encode()) for part in name.split("/")) > MAX_NAME_BYTES:
-            return ImageError(
-                "image.missing", f"no file has a name like {name[:40]}..., {len(name)} characters"
-            )
-        try:
-            return storage.read_bytes(storage.join_inside(self._images, name))
-        except ImageError as problem:
-            return problem
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return ImageError("image.missing", f"{name} is not in {self._images}")
 
 
 def prepare(options: PrepareOptions) -> int:
@@ -194,44 +157,6 @@ def _parse_report(refs: list[AnnotatedRef], parses: Parses) -> str:
         f"parses: {len(texts) - len(lacking)} of {len(texts)} expressions; methods with R set the others "
         f"aside, such as {lacking[0][:60]!r}"
     )
-
-
-def proposal_sets(rows: Sequence[Row]) -> list[str]:
-    """Return the names of all proposal sets."""
-    return sorted({s["name"] for row in rows for s in row["proposal_sets"]})
-
-
-def exact_mask_sets(rows: Sequence[Row]) -> list[str]:
-    """Return the names of the gold sets in which a region has a mask of the dataset's own."""
-    return sorted(
-        {
-            s["name"]
-            for row in rows
-            for s in row["proposal_sets"]
-            if s["name"].startswith("gold/") and any(row["regions"][i]["exact_mask"] for i in s["region_ids"])
-        }
-    )
-
-
-def write_splits(out: str, banks: Mapping[tuple[str, str], list[Row]], rows: list[Row]) -> list[Split]:
-    splits = []
-    for (dataset, split), bank in banks.items():
-        name, digest = write_bank(out, dataset, split, bank)
-        here = [r for row in rows for r in row["refs"] if (r["dataset"], r["split"]) == (dataset, split)]
-        images = sum(any((r["dataset"], r["split"]) == (dataset, split) for r in row["refs"]) for row in rows)
-        splits.append(
-            Split(
-                dataset=dataset,
-                split=split,
-                images=images,
-                refs=len(here),
-                expressions=len(bank),
-                bank=name,
-                bank_digest=digest,
-                parsers=sorted({entry["parse"]["parser"] for entry in bank if entry["parse"]}),
-            )
-        )
-    return splits
 
 
 def _report(manifest: Manifest, sources: Mapping[tuple[str, str], str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from infra import storage
 from infra.checkpoint_check import check_weights, require_attention
+from infra.errors import InputError
 from infra.inline import find_device
 from infra.options import Exit, Options
 from infra.preview_input import read_boxes_xyxy, read_image, read_points_xy, read_variants
@@ -28,7 +29,6 @@ from infra.preview_pictures import (
     to_xywh,
 )
 from infra.preview_scores import score
-from infra.shards import InputError
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
 from operators.assignment import Assign, result_rows
 from operators.foveal import FovealAttention

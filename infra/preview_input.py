@@ -11,7 +11,7 @@ import numpy as np
 from PIL.Image import Image
 
 from infra import storage
-from infra.shards import InputError
+from infra.errors import InputError
 from operators.catalog import find_method
 from operators.geometry import INVALID, Boxes, box_status
 from operators.images import ImageError, decode_rgb

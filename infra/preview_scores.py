@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infra.errors import InputError
 from infra.preview_pictures import Found, Scene
-from infra.shards import InputError
 from operators.assignment import Assign, assign, similarities
 from operators.geometry import Boxes
 from operators.prompts.text_color import text_color

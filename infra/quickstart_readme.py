@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from infra.errors import InputError
 from infra.run_record import read_run
-from infra.shards import InputError
 from infra.weights import local_file, resolve_segmenter
 from operators.datasets.scenes.dataset import make_scene
 from operators.gallery import NAMES, Cell, contact_sheet, taxonomy_figure

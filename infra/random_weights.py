@@ -13,8 +13,8 @@ from pydantic import Field
 from infra import storage
 from infra.checkpoint_card import write_card
 from infra.checkpoint_files import written_whole
+from infra.errors import InputError
 from infra.options import Exit, Options
-from infra.shards import InputError
 from infra.weights import QUICK_GELU_SUFFIX, SEGMENTERS
 
 SAM_PREFIX = "sam_"

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 
 from infra import storage
+from infra.errors import InputError
 from infra.ray_environment import inside_job
-from infra.shards import InputError
 
 
 def require_reachable(urls: Mapping[str, str | None], nodes: int, shared_filesystem: bool) -> None:

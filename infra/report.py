@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from infra import storage
+from infra.errors import InputError
 from infra.options import Exit, Options
 from infra.run_record import FinishedRun, read_run
-from infra.shards import InputError, Shard, read_shard
+from infra.shards import Shard, read_shard
 from infra.weights import local_file
 from operators.images import ImageError
 from operators.metrics import count_predictions

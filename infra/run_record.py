@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra import storage
 from infra.artifacts import Address, ArtifactStore, StalePart
+from infra.errors import InputError
 from infra.options import BenchmarkOptions, Exit
 from infra.plan import Plan
 from infra.provenance import provenance, utc_now
-from infra.shards import InputError, Shard, Split
+from infra.shards import Shard, Split
 from operators.fingerprint import fingerprint
 from operators.metrics import count_predictions
 from operators.products import Masks, Predictions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from infra import storage
-from infra.prepare import exact_mask_sets, proposal_sets, write_splits
+from infra.dataset.building import exact_mask_sets, proposal_sets, write_splits
 from infra.progress import Counts, Display
 from infra.shards import FORMAT, MANIFEST, Manifest, write_shard
 from operators.datasets.image_rows import assemble_rows, caption_banks, complete_row

@@ -14,16 +14,13 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra import storage
+from infra.errors import InputError
 from operators.fingerprint import FINGERPRINT_CHARS
 from operators.records import BANK, IMAGE_ROW, image_digest, row_digest
 
 MANIFEST = "manifest.json"
 FORMAT = "visual-prompt-bench/1"
 MAX_LISTED = 20
-
-
-class InputError(ValueError):
-    """Something the user gave cannot be used; the message names it and the fix. Ends a job with exit 2."""
 
 
 class _Record(BaseModel):

@@ -13,11 +13,11 @@ from pydantic import Field
 from infra import storage
 from infra.checkpoint_card import write_card
 from infra.checkpoint_files import written_whole
+from infra.errors import InputError
 from infra.options import Exit, Options
 from infra.progress import Counts, Display
 from infra.provenance import provenance
 from infra.ray_environment import settle_ray_environment
-from infra.shards import InputError
 
 RECORD = "training.json"
 Model = Literal["clip-shapes", "sam-shapes"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from infra.errors import InputError
 from infra.plan import Plan
-from infra.shards import InputError
 from infra.stages import prompted_bank
 
 MAX_LISTED = 10

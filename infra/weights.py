@@ -16,8 +16,8 @@ from infra import storage
 from infra.bundled_models import bundled_folder, bundled_names, located_source, portable_source
 from infra.checkpoint_card import Card, read_card
 from infra.checkpoint_files import FileFacts, adopt, fetch, file_facts, remembered
+from infra.errors import InputError
 from infra.published_weights import Published, at_url, segmenter_weights, with_hash
-from infra.shards import InputError
 from operators.models import Encoder, Segmenter, Weights
 
 QUICK_GELU_SUFFIX = "-quickgelu"

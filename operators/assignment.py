@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from operators.geometry import Boxes
-from operators.logits import unit
 from operators.masks import BoolMasks, encode_masks
+from operators.rows.vectors import unit
 
 Assign = Literal["argmax", "one-to-one"]
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.logits import Array, Images, exact_scores, half_scores, half_unit, unit
+from operators.logits import Images, exact_scores, half_scores
 from operators.method import prompted
 from operators.products import Predictions, Texts
 from operators.relations import Program
+from operators.rows.vectors import Array, half_unit, unit
 from operators.text_vectors import TextVectors
 
 Row = dict[str, Any]

@@ -10,28 +10,14 @@ over variants. Sums themselves are accumulated in float32 and rounded once, as G
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from operators.rows.vectors import Array
+
 Reduce = Literal["sum", "max"]
 Images = Sequence[Sequence[Array]]
-
-
-def unit(vectors_ND: Array) -> Array:
-    """Return vectors of length 1, in float64."""
-    with np.errstate(invalid="ignore", divide="ignore"):  # a bad vector is found by its score
-        return vectors_ND / np.linalg.norm(vectors_ND, axis=-1, keepdims=True)
-
-
-def half_unit(vectors_ND: Array) -> Array:
-    """Return vectors of length about 1, in float16 throughout."""
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        half = np.asarray(vectors_ND, dtype=np.float32).astype(np.float16)
-        lengths = np.linalg.norm(half.astype(np.float32), axis=-1, keepdims=True)
-        return half / lengths.astype(np.float16)
 
 
 def exact_scores(images: Images, texts: Sequence[Array], regions: int, reduce: Reduce) -> Array:
@@ -78,13 +64,6 @@ def half_scores(
     if reduce == "max":
         return scores_VRT.max(0).T
     return scores_VRT.astype(np.float32).sum(0).astype(np.float16).T
-
-
-def softmax32(scores_N: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the softmax as float32: a score 103 below the largest has probability 0."""
-    exponentials = np.exp(np.asarray(scores_N, dtype=np.float64) - np.max(scores_N))
-    result: NDArray[np.float32] = (exponentials / exponentials.sum()).astype(np.float32)
-    return result
 
 
 def _summed(images_VRD: Sequence[Array], texts: Sequence[Array]) -> Array:

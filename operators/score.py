@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from operators.fingerprint import fingerprint
 from operators.geometry import INVALID, iou_xywh
 from operators.image_scores import Drawn, Fault, ImageScorer, MeanNegatives, Question, Row, SplitTexts
-from operators.logits import Array, softmax32
 from operators.products import Load, Predictions, Report, Texts, no_report
 from operators.records import OK, PREDICTIONS, QUARANTINED, error, valid_regions
 from operators.relations import BoxRelations, ParseError, Relations, compile_expression, execute
+from operators.rows.vectors import Array, softmax32
 from operators.subtraction import draw_negatives
 from operators.text_vectors import TextVectors, matrix
 

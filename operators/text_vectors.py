@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from operators.logits import Array, half_unit, unit
 from operators.records import LOGIT_SCALE
+from operators.rows.vectors import Array, half_unit, unit
 
 
 class TextVectors:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.logits import softmax32
 from operators.relations.options import Relations
 from operators.relations.predicates import BoxRelations
 from operators.relations.program import Program, Step
+from operators.rows.vectors import softmax32
 
 # float32 where only softmax took part, float64 after a relation or a superlative
 Probabilities = NDArray[Any]

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from infra import checkpoint_files
 from infra.checkpoint_card import CARD_SUFFIX, write_card
 from infra.checkpoint_check import check_weights
+from infra.errors import InputError
 from infra.options import Exit, Options, main
-from infra.shards import InputError
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
 from operators.models import Encoder, Segmenter, Weights
 from operators.sam_architectures import build_sam

@@ -9,11 +9,12 @@ import pytest
 
 import operators.grid_proposals
 from infra.benchmark import benchmark
+from infra.errors import InputError
 from infra.grid import GridOptions, propose_grid
 from infra.options import BenchmarkOptions, Exit, PrepareOptions
 from infra.prepare import prepare
 from infra.scenes import prepare_scenes
-from infra.shards import InputError, read_bank, read_manifest, read_shard
+from infra.shards import read_bank, read_manifest, read_shard
 from operators.grid_proposals import GridProposal
 
 BOXES = [[3.0, 4.0, 30.0, 25.0], [10.0, 8.0, 40.0, 33.0]]

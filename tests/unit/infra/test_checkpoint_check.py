@@ -9,7 +9,7 @@ import pytest
 import tiny_models
 
 from infra.checkpoint_check import check_attention
-from infra.shards import InputError
+from infra.errors import InputError
 from operators.foveal import Attention, FeatureMask, FovealAttention, Replacement, Unleash
 from operators.method import Method
 from operators.models import Encoder, Weights

@@ -8,8 +8,8 @@ from infra import convert_weights as conversion
 from infra.checkpoint_check import require_clip_fits
 from infra.checkpoint_files import file_facts
 from infra.convert_weights import ConvertWeightsOptions, convert_weights
+from infra.errors import InputError
 from infra.published_weights import PUBLISHED, Published
-from infra.shards import InputError
 from infra.weights import resolve_encoder
 
 

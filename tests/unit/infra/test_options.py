@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import InputError
 from infra.options import BenchmarkOptions, Exit, PrepareOptions, main, parse
-from infra.shards import InputError
 from operators.datasets.annotations import AnnotationError
 
 REQUIRED = ["--data", "d", "--out", "o"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.execution.settings import Settings
 from infra.executor import Stage
-from infra.plan import Settings
 from infra.pools import Capacity, explain, needed, size_pools
 
 

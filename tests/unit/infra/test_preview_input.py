@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 import infra.preview
+from infra.errors import InputError
 from infra.options import Exit, main
 from infra.preview import PreviewOptions, preview
 from infra.preview_input import MAX_REGIONS, read_boxes_xyxy, read_points_xy, read_variants
-from infra.shards import InputError
 
 SIZE_WH = (80, 60)
 ROOT = Path(__file__).resolve().parents[3]

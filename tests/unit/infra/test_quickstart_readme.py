@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from infra import quickstart_readme
+from infra.errors import InputError
 from infra.quickstart_readme import BEGIN, END, table_in, write_readme
-from infra.shards import InputError
 
 
 @pytest.mark.parametrize("old", ["", "\n", "\n| a |\n|---|\n| 1 |\n"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from infra.errors import InputError
 from infra.reach import require_reachable
-from infra.shards import InputError
 
 IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 

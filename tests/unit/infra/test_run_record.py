@@ -7,9 +7,10 @@ import json
 import pytest
 
 from infra.artifacts import ArtifactStore
+from infra.errors import InputError
 from infra.plan import Plan
 from infra.run_record import RecordedPlan, read_run, recorded_plan
-from infra.shards import InputError, Shard, Split
+from infra.shards import Shard, Split
 from operators.catalog import find_method
 from operators.models import Encoder, Segmenter, Weights
 from operators.products import Predictions

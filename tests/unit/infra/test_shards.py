@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from infra.errors import InputError
 from infra.shards import (
     FORMAT,
-    InputError,
     Manifest,
     Shard,
     Split,

@@ -16,9 +16,9 @@ from infra import checkpoint_check, checkpoint_files
 from infra.checkpoint_card import CARD_SUFFIX, Card, write_card
 from infra.checkpoint_check import check_weights
 from infra.checkpoint_files import file_facts
+from infra.errors import InputError
 from infra.published_weights import OPENAI, PUBLISHED
 from infra.random_weights import RandomWeightsOptions, write_random_weights
-from infra.shards import InputError
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
 from operators.models import Segmenter, Weights
 

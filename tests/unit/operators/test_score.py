@@ -11,11 +11,11 @@ import pytest
 
 from operators.catalog import FIRST_BOX
 from operators.geometry import INVALID
-from operators.logits import softmax32
 from operators.method import Method, Subtraction, prompted
 from operators.models import Encoder, Weights
 from operators.products import Features, Predictions, Product, Texts
 from operators.records import IMAGE_ROW, LOGIT_SCALE, error, features_schema, text_features_schema
+from operators.rows.vectors import softmax32
 from operators.score import ScoreExpressions, candidate_regions, draw_negatives
 from operators.variants import variant
 

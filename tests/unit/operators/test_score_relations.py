@@ -10,12 +10,13 @@ import pytest
 from hand_parses import SHORT_LEFT_OF
 
 import operators.score
-from operators.logits import half_scores, half_unit
+from operators.logits import half_scores
 from operators.method import Method, Subtraction, prompted
 from operators.models import Encoder, Weights
 from operators.products import Features, Predictions, Product, Texts
 from operators.records import IMAGE_ROW, LOGIT_SCALE, features_schema, text_features_schema
 from operators.relations import BoxRelations, Relations, compile_expression, execute
+from operators.rows.vectors import half_unit
 from operators.score import ScoreExpressions, described_here, draw_negatives
 from operators.texts import phrases
 from operators.variants import Variant

@@ -1,0 +1,1 @@
+"""One run: plan, make what is missing, recount, record."""

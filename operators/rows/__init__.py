@@ -1,0 +1,1 @@
+"""What one row is made of: schemas, fingerprints, vectors."""
