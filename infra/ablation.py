@@ -9,12 +9,12 @@ from infra.benchmark import run_benchmark
 from infra.errors import InputError
 from infra.options import BenchmarkOptions, Exit
 from infra.run_record import FinishedRun, read_run
-from operators.ablation import NO_POST, Grid, Pivot, expand, pivots, read_axis
-from operators.ablation_tables import line_names, mean_accuracy, pivot_section, settings_table
-from operators.falip_tables import falip_methods, falip_tables
-from operators.heatmaps import heatmap_figure
-from operators.metrics import count_predictions
-from operators.tables import Result, group_seeds
+from operators.pictures.heatmaps import heatmap_figure
+from operators.tables.ablation import line_names, mean_accuracy, pivot_section, settings_table
+from operators.tables.ablation_grid import NO_POST, Grid, Pivot, expand, pivots, read_axis
+from operators.tables.accuracy import Result, group_seeds
+from operators.tables.falip import falip_methods, falip_tables
+from operators.tables.metrics import count_predictions
 
 
 class AblationOptions(BenchmarkOptions):

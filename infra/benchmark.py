@@ -22,11 +22,11 @@ from infra.run_record import finish
 from infra.shards import Manifest, Split, read_manifest, require_files
 from infra.vocabulary import check_words
 from infra.weights import resolve_encoder, resolve_segmenter
-from operators.catalog import Row, find_rows
-from operators.method import Method
-from operators.models import Encoder, Segmenter
-from operators.products import Predictions
-from operators.variants import MaskSource
+from operators.methods.catalog import Row, find_rows
+from operators.methods.method import Method
+from operators.methods.models import Encoder, Segmenter
+from operators.methods.products import Predictions
+from operators.methods.variants import MaskSource
 
 # Where neither the command line nor the catalogue names any.
 ENCODERS = "ViT-B-32:openai"

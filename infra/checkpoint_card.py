@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from infra import storage
 from infra.checkpoint_files import file_facts
 from infra.errors import InputError
-from operators.fingerprint import Value
+from operators.rows.fingerprint import Value
 
 CARD_SUFFIX = ".card.json"
 
@@ -19,7 +19,7 @@ class Card(Value):
 
     Attributes:
         sha256: of the checkpoint file.
-        label: as in `operators.models.Weights`.
+        label: as in `operators.methods.models.Weights`.
         architecture: open_clip's name, or SAM's (`vit_h`).
         made_by: command and source.
     """

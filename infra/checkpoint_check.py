@@ -8,10 +8,10 @@ from typing import Any
 from infra.checkpoint_files import remembered
 from infra.errors import InputError
 from infra.weights import local_file
-from operators.fingerprint import Value, fingerprint, minor_version
 from operators.foveal import Attention, FeatureMask, Replacement, layer_indices
-from operators.models import Encoder, Segmenter, Weights
-from operators.products import Predictions
+from operators.methods.models import Encoder, Segmenter, Weights
+from operators.methods.products import Predictions
+from operators.rows.fingerprint import Value, fingerprint, minor_version
 
 LIBRARIES = ("torch", "open_clip_torch", "segment-anything")
 
@@ -53,7 +53,7 @@ def require_attention(told: str, encoder: Encoder, attention: Attention) -> None
     Raises:
         InputError: beginning with `told`, naming the encoder and what it lacks.
     """
-    from operators.clip_model import build_clip
+    from operators.encode.clip_model import build_clip
     from operators.foveal.tower import VisionTower
 
     try:
@@ -72,7 +72,7 @@ def require_clip_fits(path: str, architecture: str, quick_gelu: bool) -> None:
     Raises:
         ValueError: naming the file and what does not fit.
     """
-    from operators.clip_model import build_clip, read_clip_state
+    from operators.encode.clip_model import build_clip, read_clip_state
 
     read_clip_state(path, build_clip(architecture, quick_gelu, device="meta"))
 
@@ -103,8 +103,8 @@ def _asked(model: Value) -> dict[str, Any]:
 
 
 def _require_sam_fits(path: str, segmenter: Segmenter) -> None:
-    from operators.checkpoint_file import misfits, read_state
-    from operators.sam_architectures import build_sam
+    from operators.segment.sam_architectures import build_sam
+    from operators.weights.checkpoint_file import misfits, read_state
 
     sam = build_sam(segmenter.architecture, device="meta")
     problems = misfits(sam.state_dict(), read_state(path))

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from infra import storage
 from infra.errors import InputError
 from infra.storage_faults import StorageError, StorageOutage
-from operators.datasets.annotations import AnnotationError
-from operators.method import Proposals
+from operators.datasets.formats.annotations import AnnotationError
+from operators.methods.method import Proposals
 
 Dataset = Literal["refcoco", "refcoco+", "refcocog"]
 SplitName = Literal["val", "testA", "testB", "test"]
@@ -80,7 +80,7 @@ class PrepareOptions(ExecutorOptions):
     parser: str | None = None
     """spaCy pipeline that parses the expressions for R (en_core_web_sm); by default they are not parsed."""
     parses: str | None = None
-    """File with parses (JSON lines or Parquet, see operators/datasets/parses.py); goes before --parser."""
+    """File with parses (JSON lines or Parquet, see operators.datasets.formats.parses); wins over --parser."""
     images_per_shard: Annotated[int, Field(ge=1)] = 32
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from infra.artifacts import Address, ArtifactStore
 from infra.execution.settings import Settings
 from infra.shards import Manifest, Shard, Split
-from operators.products import Features, Masks, Predictions, Product, Texts
+from operators.methods.products import Features, Masks, Predictions, Product, Texts
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from infra.executor import Stage, make_executor
 from infra.options import Exit, PrepareOptions
 from infra.reach import require_reachable
 from infra.shards import FORMAT, MANIFEST, Manifest, Shard
-from operators.datasets import reclip, refer
-from operators.datasets.annotations import AnnotatedRef, Gold
+from operators.datasets.formats import reclip, refer
+from operators.datasets.formats.annotations import AnnotatedRef, Gold
+from operators.datasets.formats.parses import MissingParser, Parses, find_parse, parse_with_spacy, read_parses
 from operators.datasets.image_rows import assemble_rows, caption_banks
-from operators.datasets.parses import MissingParser, Parses, find_parse, parse_with_spacy, read_parses
 from operators.datasets.splits import PUBLISHED, REFER_PICKLE
 
 INSTANCES = "instances.json"

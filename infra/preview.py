@@ -30,14 +30,14 @@ from infra.preview_pictures import (
 )
 from infra.preview_scores import score
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
-from operators.assignment import Assign, result_rows
 from operators.foveal import FovealAttention
-from operators.geometry import INVALID, Boxes, box_status, xywh_to_xyxy
-from operators.images import to_array
-from operators.masks import BoolMasks
-from operators.method import prompted
-from operators.models import Encoder, Segmenter, weights_label
-from operators.variants import Variant
+from operators.methods.method import prompted
+from operators.methods.models import Encoder, Segmenter, weights_label
+from operators.methods.variants import Variant
+from operators.pixels.geometry import INVALID, Boxes, box_status, xywh_to_xyxy
+from operators.pixels.images import to_array
+from operators.pixels.masks import BoolMasks
+from operators.score.assignment import Assign, result_rows
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -108,7 +108,7 @@ def preview(options: PreviewOptions) -> int:
     origin = options.boxes or options.points or "a grid of points"
     print(f"{len(boxes_xyxy)} regions from {origin}")
     if encoder:
-        from operators.clip_model import ClipModel
+        from operators.encode.clip_model import ClipModel
 
         scene = _scene(image, boxes_xyxy, masks_NHW, device)
         model = ClipModel(encoder, local_file(encoder.weights), device)
@@ -156,7 +156,7 @@ def _check_attention(options: PreviewOptions, variants: list[Variant], encoder: 
 
 
 def _segment(image: Image, boxes_xyxy: Boxes, segmenter: Segmenter, device: str) -> BoolMasks:
-    from operators.segment import load_segmenter
+    from operators.segment.operator import load_segmenter
 
     sam = load_segmenter(segmenter, local_file(segmenter.weights), device)
     return sam.segment(to_array(image), boxes_xyxy)
@@ -169,9 +169,9 @@ def _propose(
 
     As in the pipeline, what has no area is no region.
     """
-    from operators.grid_proposals import grid_proposals, grid_settings
-    from operators.point_proposals import regions_at_points
-    from operators.segment import load_segmenter
+    from operators.segment.grid_proposals import grid_proposals, grid_settings
+    from operators.segment.operator import load_segmenter
+    from operators.segment.point_proposals import regions_at_points
 
     sam, pixels = load_segmenter(segmenter, local_file(segmenter.weights), device), to_array(image)
     if points_xy is not None:
@@ -189,8 +189,8 @@ def _propose(
 
 
 def _scene(image: Image, boxes_xyxy: Boxes, masks_NHW: BoolMasks | None, device: str) -> Scene:
-    from operators.sam_frame import SAM_FRAME_PX
-    from operators.views import ImageViews
+    from operators.encode.views import ImageViews
+    from operators.pixels.sam_frame import SAM_FRAME_PX
 
     views = ImageViews(
         image,
@@ -217,7 +217,7 @@ def _record(
     found: Found,
 ) -> dict[str, Any]:
     """Return the result as plain data, in pixels of the image as stored."""
-    from operators.annotate import masks_at_size
+    from operators.pictures.annotate import masks_at_size
 
     size_hw = (scene.pixels_HWC.shape[0], scene.pixels_HWC.shape[1])
     assigned = [pair.region for pair in found.pairs]

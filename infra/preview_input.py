@@ -12,10 +12,10 @@ from PIL.Image import Image
 
 from infra import storage
 from infra.errors import InputError
-from operators.catalog import find_method
-from operators.geometry import INVALID, Boxes, box_status
-from operators.images import ImageError, decode_rgb
-from operators.variants import Variant
+from operators.methods.catalog import find_method
+from operators.methods.variants import Variant
+from operators.pixels.geometry import INVALID, Boxes, box_status
+from operators.pixels.images import ImageError, decode_rgb
 
 MAX_REGIONS = 500
 MAX_INTEGER = 2**53

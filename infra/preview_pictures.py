@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from operators.assignment import Pair
-from operators.geometry import Boxes
-from operators.masks import BoolMasks
-from operators.variants import Variant, variant
+from operators.methods.variants import Variant, variant
+from operators.pixels.geometry import Boxes
+from operators.pixels.masks import BoolMasks
+from operators.score.assignment import Pair
 
 if TYPE_CHECKING:
-    from operators.annotate import Pixels
-    from operators.clip_model import ClipModel
-    from operators.views import ImageViews
+    from operators.encode.clip_model import ClipModel
+    from operators.encode.views import ImageViews
+    from operators.pictures.annotate import Pixels
 
 ATTENTION_REGIONS = 12
 
@@ -44,8 +44,8 @@ def drawn_pictures(
     texts: Sequence[str], scene: Scene, variants: Sequence[Variant], found: Found
 ) -> Iterator[tuple[str, str, Pixels]]:
     """Yield name, meaning and pixels of every picture."""
-    from operators.annotate import candidates_picture, result_picture
-    from operators.gallery import variant_sheet
+    from operators.pictures.annotate import candidates_picture, result_picture
+    from operators.pictures.gallery import variant_sheet
 
     regions = scene.boxes_xyxy, scene.masks_NHW
     yield "candidates.png", "every region", candidates_picture(scene.pixels_HWC, *regions)
@@ -75,7 +75,7 @@ def _sheets(
 
 def attention_picture(scene: Scene, variants: Sequence[Variant], model: ClipModel) -> Pixels:
     """Draw the attention of drawings with a mask that are the same for all texts; first regions only."""
-    from operators.attention_maps import attention_pictures, attention_sheet, has_mask
+    from operators.pictures.attention_maps import attention_pictures, attention_sheet, has_mask
 
     drawings = [drawing for drawing in variants if has_mask(drawing) and not drawing.colored_by_text]
     found = [attention_pictures(model, scene.views, drawing, ATTENTION_REGIONS) for drawing in drawings]
@@ -84,7 +84,7 @@ def attention_picture(scene: Scene, variants: Sequence[Variant], model: ClipMode
 
 def gallery_picture(scene: Scene) -> Pixels:
     """Draw the taxonomy on the one region of a scene."""
-    from operators.gallery import NAMES, taxonomy_figure
+    from operators.pictures.gallery import NAMES, taxonomy_figure
 
     return taxonomy_figure({code: scene.views.pictures(variant(code))[0] for code in NAMES})
 

@@ -9,15 +9,15 @@ import numpy as np
 
 from infra.errors import InputError
 from infra.preview_pictures import Found, Scene
-from operators.assignment import Assign, assign, similarities
-from operators.geometry import Boxes
+from operators.methods.variants import Variant
+from operators.pixels.geometry import Boxes
 from operators.prompts.text_color import text_color
-from operators.variants import Variant
+from operators.score.assignment import Assign, assign, similarities
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from operators.clip_model import ClipModel
+    from operators.encode.clip_model import ClipModel
 
 VIEWS_PER_BATCH = 32
 
@@ -62,7 +62,7 @@ def score(
 def _features_ND(scene: Scene, drawing: Variant, model: ClipModel) -> Tensor:
     import torch
 
-    from operators.shown import encode_shown, show
+    from operators.encode.model_input import encode_shown, show
 
     shown = show(scene.views, drawing, model)
     chunks = [encode_shown(model, drawing.attention, [part]) for part in shown.parts(VIEWS_PER_BATCH)]

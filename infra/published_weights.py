@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from operators.fingerprint import Value
+from operators.rows.fingerprint import Value
 
 OPENAI = "https://openaipublic.azureedge.net/clip/models"
 META = "https://dl.fbaipublicfiles.com/segment_anything"

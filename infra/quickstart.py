@@ -13,8 +13,8 @@ from infra.options import BenchmarkOptions, ExecutorOptions, Exit
 from infra.quickstart_readme import write_readme
 from infra.report import write_report
 from infra.scenes import prepare_scenes
-from operators.catalog import NAMED
-from operators.method import PHOTO
+from operators.methods.catalog import NAMED
+from operators.methods.method import PHOTO
 from operators.prompts import registered_prompts
 
 METHODS = ("I", "P", "C1", "D4", "P|D4", "P|D4,S", "P|D4,R", "I+FA")

@@ -12,12 +12,12 @@ from infra.errors import InputError
 from infra.run_record import read_run
 from infra.weights import local_file, resolve_segmenter
 from operators.datasets.scenes.dataset import make_scene
-from operators.gallery import NAMES, Cell, contact_sheet, taxonomy_figure
-from operators.geometry import xywh_to_xyxy
-from operators.metrics import count_predictions
-from operators.tables import group_seeds, markdown_table
-from operators.variants import variant
-from operators.views import ImageViews
+from operators.encode.views import ImageViews
+from operators.methods.variants import variant
+from operators.pictures.gallery import NAMES, Cell, contact_sheet, taxonomy_figure
+from operators.pixels.geometry import xywh_to_xyxy
+from operators.tables.accuracy import group_seeds, markdown_table
+from operators.tables.metrics import count_predictions
 
 BEGIN, END = "<!-- quickstart table: written by make readme -->", "<!-- end of the quickstart table -->"
 PICTURES = "pipelines/pictures"
@@ -77,7 +77,7 @@ def write_readme(folder: str, run: str) -> None:
 
 def draw_pictures() -> dict[str, np.ndarray]:
     """Draw the strip of prompts and the taxonomy on one scene, with masks of the bundled SAM."""
-    from operators.segment import load_segmenter
+    from operators.segment.operator import load_segmenter
 
     scene = make_scene(SCENE_SEED, SHOWN, SCENE_NUMBER)
     segmenter = resolve_segmenter("sam-shapes")

@@ -63,8 +63,8 @@ def _is_sam(name: str) -> bool:
 
 def _skeleton(name: str) -> Any:
     """Build a model on `meta`: names, shapes and types of its parameters, without memory."""
-    from operators.clip_model import build_clip
-    from operators.sam_architectures import build_sam
+    from operators.encode.clip_model import build_clip
+    from operators.segment.sam_architectures import build_sam
 
     try:
         if _is_sam(name):
@@ -78,7 +78,7 @@ def _fill(expected: dict[str, Any], seed: int) -> dict[str, Any]:
     """Make well-conditioned values for every parameter of a state dict."""
     import torch
 
-    from operators.recipe_weights import fill_state_dict
+    from operators.weights.recipe_weights import fill_state_dict
 
     made = fill_state_dict({name: tuple(value.shape) for name, value in expected.items()}, seed)
     return {name: torch.from_numpy(made[name]).to(value.dtype) for name, value in expected.items()}

@@ -18,13 +18,12 @@ from infra.options import Exit, Options
 from infra.run_record import FinishedRun, read_run
 from infra.shards import Shard, read_shard
 from infra.weights import local_file
-from operators.images import ImageError
-from operators.metrics import count_predictions
-from operators.models import Encoder, encoders_label, weights_label
-from operators.products import Predictions
-from operators.report import Card, Gallery, Section, Strips, render
-from operators.report_examples import Pick, example_card, find_expression, pick_examples, set_aside
-from operators.report_sections import (
+from operators.methods.models import Encoder, encoders_label, weights_label
+from operators.methods.products import Predictions
+from operators.pixels.images import ImageError
+from operators.report.examples import Pick, example_card, find_expression, pick_examples, set_aside
+from operators.report.page import Card, Gallery, Section, Strips, render
+from operators.report.sections import (
     accuracy_section,
     attention_section,
     examples_section,
@@ -35,10 +34,11 @@ from operators.report_sections import (
     strips_section,
     weights_warning,
 )
-from operators.tables import Result, group_seeds
+from operators.tables.accuracy import Result, group_seeds
+from operators.tables.metrics import count_predictions
 
 if TYPE_CHECKING:
-    from operators.clip_model import ClipModel
+    from operators.encode.clip_model import ClipModel
 
 REPORT = "report.html"
 # What keeps the file small enough for e-mail (about 4 MB at most): pictures are 15 to 30 kB each.
@@ -146,7 +146,7 @@ class _Reader:
 
     def _strips(self, picks: Sequence[Pick]) -> Iterator[Strips]:
         """Draw the images of picks with every drawing."""
-        from operators.report_strips import draw_strips, drawings  # torch
+        from operators.report.strips import draw_strips, drawings
 
         wanted = drawings(self.run.plan.predictions.values())[:STRIP_DRAWINGS]
         for pick in picks:
@@ -157,7 +157,7 @@ class _Reader:
 
     def _attention(self, picks: Sequence[Pick]) -> Section:
         """Draw the attention to regions of the same images, for encoders whose weights are here."""
-        from operators.report_attention import attention_strips, masked_features  # torch
+        from operators.report.attention import attention_strips, masked_features
 
         strips, missing = [], dict[str, None]()
         for feature in masked_features(self.run.plan.predictions.values())[:ATTENTION_SETTINGS]:
@@ -227,7 +227,7 @@ def _scored_regions(pick: Pick) -> list[int]:
 
 def _load(encoder: Encoder) -> ClipModel | None:
     """Return an encoder, None if its weights cannot be had on this machine."""
-    from operators.clip_model import ClipModel
+    from operators.encode.clip_model import ClipModel
 
     try:
         return ClipModel(encoder, local_file(encoder.weights), "cpu")

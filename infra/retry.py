@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from infra.artifacts import Address
 from infra.plan import Plan
-from operators.products import Predictions, Product
-from operators.records import QUARANTINED, found_in_shard
+from operators.methods.products import Predictions, Product
+from operators.rows.records import QUARANTINED, found_in_shard
 
 
 def redo_quarantined(plan: Plan) -> Plan:

@@ -18,11 +18,11 @@ from infra.options import BenchmarkOptions, Exit
 from infra.plan import Plan
 from infra.provenance import provenance, utc_now
 from infra.shards import Shard, Split
-from operators.fingerprint import fingerprint
-from operators.metrics import count_predictions
-from operators.products import Masks, Predictions
-from operators.reproduction import reproduction_tables
-from operators.tables import Result, csv_table, group_seeds, latex_table, markdown_table
+from operators.methods.products import Masks, Predictions
+from operators.rows.fingerprint import fingerprint
+from operators.tables.accuracy import Result, csv_table, group_seeds, latex_table, markdown_table
+from operators.tables.metrics import count_predictions
+from operators.tables.reproduction import reproduction_tables
 
 MARKDOWN = "tables/accuracy.md"
 RUN = "run.json"

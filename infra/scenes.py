@@ -17,7 +17,7 @@ from operators.datasets.scenes.dataset import (
     references,
     split_sizes,
 )
-from operators.records import IMAGE_ROW
+from operators.rows.records import IMAGE_ROW
 
 IMAGES_PER_SHARD = 10
 

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra import storage
 from infra.errors import InputError
-from operators.fingerprint import FINGERPRINT_CHARS
-from operators.records import BANK, IMAGE_ROW, image_digest, row_digest
+from operators.rows.fingerprint import FINGERPRINT_CHARS
+from operators.rows.records import BANK, IMAGE_ROW, image_digest, row_digest
 
 MANIFEST = "manifest.json"
 FORMAT = "visual-prompt-bench/1"

@@ -16,8 +16,8 @@ from infra.plan import Plan
 from infra.progress import Reporter
 from infra.shards import Shard, read_bank, read_parsed_bank, read_shard
 from infra.weights import local_file
-from operators.method import prompted
-from operators.products import Product, Texts
+from operators.methods.method import prompted
+from operators.methods.products import Product, Texts
 
 SHARD_INDEX = "shard_index"
 
@@ -81,7 +81,7 @@ class SegmentWithSam(MakeParts):
 
     def build_operator(self, plan: Plan, reporter: Reporter) -> Any:
         """Load torch and the segmenter's operator."""
-        from operators.segment import SegmentWithSam, load_segmenter
+        from operators.segment.operator import SegmentWithSam, load_segmenter
 
         settle_torch(plan.settings.threads)
         device = plan.settings.device
@@ -99,7 +99,7 @@ class EncodeWithClip(MakeParts):
 
     def build_operator(self, plan: Plan, reporter: Reporter) -> Any:
         """Load torch and the models' operator."""
-        from operators.encode import EncodeWithClip
+        from operators.encode.images import EncodeWithClip
 
         settle_torch(plan.settings.threads)
         return EncodeWithClip(
@@ -119,7 +119,7 @@ class ScoreExpressions(MakeParts):
 
     def build_operator(self, plan: Plan, reporter: Reporter) -> Any:
         """Load the scoring operator."""
-        from operators.score import ScoreExpressions
+        from operators.score.operator import ScoreExpressions
 
         return ScoreExpressions(report=reporter)
 
@@ -142,7 +142,7 @@ class EncodeTexts:
 
     def __call__(self, items: pa.Table) -> pa.Table:
         """Encode for the encoder that the item names by its place among the plan's encoders."""
-        from operators.texts import EncodeTexts
+        from operators.encode.texts import EncodeTexts
 
         settle_torch(self._plan.settings.threads)
         (index,) = items.column("encoder").to_pylist()
@@ -164,7 +164,7 @@ def prompted_bank(plan: Plan, part: Texts) -> list[str]:
     split = plan.banks[part.dataset, part.split]
     if part.relations is None:
         return [prompted(part.template, raw) for raw in read_bank(plan.data, split)]
-    from operators.texts import phrases
+    from operators.encode.texts import phrases
 
     return phrases(read_parsed_bank(plan.data, split), part.relations, part.template)
 

@@ -12,7 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from infra.credentials import holds_credentials, without_credentials
 from infra.storage_faults import GIVE_CREDENTIALS, NOT_IMPLEMENTED, StorageError, answer, persist
-from operators.images import ImageError
+from operators.pixels.images import ImageError
 
 # Retries are counted here alone: botocore and s3fs would each multiply them by five. Listings are never
 # remembered, since other processes write; one connection a file spares a request to learn its size.

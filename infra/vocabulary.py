@@ -18,7 +18,7 @@ def check_words(plan: Plan) -> None:
     for part in plan.missing_texts():
         if not part.encoder.words:
             continue
-        from operators.clip_model import make_tokenizer
+        from operators.encode.clip_model import make_tokenizer
 
         strings = prompted_bank(plan, part)
         unknown = make_tokenizer(part.encoder.architecture).unknown_words(strings)

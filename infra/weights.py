@@ -18,7 +18,7 @@ from infra.checkpoint_card import Card, read_card
 from infra.checkpoint_files import FileFacts, adopt, fetch, file_facts, remembered
 from infra.errors import InputError
 from infra.published_weights import Published, at_url, segmenter_weights, with_hash
-from operators.models import Encoder, Segmenter, Weights
+from operators.methods.models import Encoder, Segmenter, Weights
 
 QUICK_GELU_SUFFIX = "-quickgelu"
 MODEL_FOLDER_CONFIG = "open_clip_config.json"
@@ -63,7 +63,7 @@ def resolve_segmenter(text: str, dtype: str = "float32") -> Segmenter:
     """Resolve `ARCHITECTURE:published`, `ARCHITECTURE:FILE_OR_URL`, a small SAM's folder or a bundled name.
 
     Published weights are not downloaded yet. A folder holds `sam_model.safetensors` and `sam_config.json`:
-    the sizes of `operators.sam_architectures.SamShape`, and optionally `min_area_px`.
+    the sizes of `operators.segment.sam_architectures.SamShape`, and optionally `min_area_px`.
 
     Raises:
         InputError: naming what is unknown, the nearest names, or the contradiction.

@@ -38,12 +38,12 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
-from operators.geometry import INVALID, box_status
-from operators.masks import BoolMasks
-from operators.method import baseline
+from operators.encode.views import ImageViews
+from operators.methods.method import baseline
+from operators.methods.variants import Variant
+from operators.pixels.geometry import INVALID, box_status
+from operators.pixels.masks import BoolMasks
 from operators.prompts.render import CLIP_MEAN, CLIP_STD
-from operators.variants import Variant
-from operators.views import ImageViews
 
 
 @dataclass(frozen=True)

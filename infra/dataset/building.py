@@ -11,8 +11,8 @@ from infra import storage
 from infra.progress import Reporter
 from infra.shards import Split, write_bank, write_shard
 from operators.datasets.image_rows import Row, complete_row
-from operators.images import ImageError
-from operators.records import IMAGE_ROW
+from operators.pixels.images import ImageError
+from operators.rows.records import IMAGE_ROW
 
 MAX_NAME_BYTES = 255
 

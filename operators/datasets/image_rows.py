@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from operators.datasets.annotations import AnnotatedRef, AnnotationError, BoxXYWH
-from operators.datasets.parses import Parses, find_parse
-from operators.geometry import INVALID, box_status
-from operators.images import ImageError, decode_rgb
-from operators.masks import mask_of_segmentation
-from operators.records import OK, QUARANTINED, error
+from operators.datasets.formats.annotations import AnnotatedRef, AnnotationError, BoxXYWH
+from operators.datasets.formats.parses import Parses, find_parse
+from operators.pixels.geometry import INVALID, box_status
+from operators.pixels.images import ImageError, decode_rgb
+from operators.pixels.masks import mask_of_segmentation
+from operators.rows.records import OK, QUARANTINED, error
 
 COCO_NAME = re.compile(r"COCO_(train2014|val2014)_(\d{12})\.jpg")
 STAGE = "prepare"

@@ -10,7 +10,7 @@ from operators.foveal.ablations import exchanged_features, unleashed_features, w
 from operators.foveal.execution import masked_features
 from operators.foveal.tokens import Floats, TokenGrid, bump_rows, mask_matrices
 from operators.foveal.tower import Pictures, VisionTower
-from operators.geometry import Boxes, grown_xyxy
+from operators.pixels.geometry import Boxes, grown_xyxy
 
 
 def attention_rows(

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.geometry import Boxes
+from operators.pixels.geometry import Boxes
 
 EPSILON = 1e-6
 

@@ -1,115 +1,30 @@
-"""Visual prompts: one pure function each, registered by a decorator.
+"""DRAW: what points at a region in a picture, and what it is drawn on.
 
-To add one, write a function in a module of this folder (or in your own package, advertised under the entry
-point group `visual_prompt_bench.prompts`). Its keyword-only parameters are the parameters of the prompt: they
-appear in the fingerprint of every feature and in table headers, and the generic tests in
-`tests/unit/operators/test_prompts.py` pick the prompt up from the registry.
-
-This package imports no torch, so that a plan can be made without it; tensors arrive inside the canvas.
+The drawings themselves are in `drawings/`: one file a family, one pure function a drawing, registered by
+`visual_prompt`. What is in this folder is what they are made with. Nothing here imports torch until something
+is drawn, so that a plan can be made without it; tensors arrive inside the canvas.
 """
 
-from __future__ import annotations
+from operators.prompts.registry import (
+    Fit,
+    GrayWeights,
+    Parameter,
+    Region,
+    Space,
+    VisualPrompt,
+    find_prompt,
+    registered_prompts,
+    visual_prompt,
+)
 
-import importlib
-import inspect
-import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cache
-from importlib.metadata import entry_points
-from typing import Any, Literal
-
-Space = Literal["native", "canvas"]
-Region = Literal["none", "box", "mask"]
-Parameter = str | int | float | bool
-Fit = Literal["resize", "padding", "center_crop", "bias_crop"]
-GrayWeights = Literal["swapped", "rec601"]
-# Modules of this folder that hold no prompt; some import torch.
-MACHINERY = ("canvas", "parameters", "photo", "render", "sheet", "text_color")
-
-
-@dataclass(frozen=True)
-class VisualPrompt:
-    """A registered prompt.
-
-    Attributes:
-        name: identifier used in configurations and artifact names.
-        code: the paper's code (P, C1, D4 ...), empty if the prompt has none.
-        space: `native` prompts get an `operators.prompts.photo.Photo`, the image as it is stored; `canvas`
-            prompts an `operators.prompts.canvas.Canvas`, the image resized as FGVP does.
-        region: what the prompt looks at besides the image.
-        version: raise it when the pixels change.
-        draw: the function itself. It returns one picture a region in the size of what it got, uint8
-            (N, h, w, 3); if `crops` is set, a list of N pictures (h, w, 3) of any size.
-        parameters: its keyword-only parameters with their defaults.
-        crops: whether pictures differ in size, so that nothing can be drawn on them afterwards.
-    """
-
-    name: str
-    code: str
-    space: Space
-    region: Region
-    version: int
-    draw: Callable[..., Any]
-    parameters: dict[str, Parameter]
-    crops: bool = False
-
-
-_registered: dict[str, VisualPrompt] = {}
-
-
-def visual_prompt(
-    name: str, *, code: str = "", space: Space, region: Region, version: int = 1, crops: bool = False
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated function as a visual prompt.
-
-    Raises:
-        ValueError: if the name or the code is taken, or a parameter is not keyword-only with a default.
-    """
-
-    def register(draw: Callable[..., Any]) -> Callable[..., Any]:
-        parameters: dict[str, Parameter] = {}
-        for parameter in inspect.signature(draw).parameters.values():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                if parameter.default is parameter.empty:
-                    raise ValueError(f"visual prompt {name!r}: parameter {parameter.name!r} needs a default")
-                parameters[parameter.name] = parameter.default
-        for other in _registered.values():
-            if other.name == name or (code and other.code == code):
-                raise ValueError(f"visual prompt {name!r} ({code}): {other.name!r} ({other.code}) is taken")
-        _registered[name] = VisualPrompt(name, code, space, region, version, draw, parameters, crops)
-        return draw
-
-    return register
-
-
-@cache
-def _load_all() -> None:
-    for module in pkgutil.iter_modules(__path__):
-        if module.name not in MACHINERY:
-            importlib.import_module(f"{__name__}.{module.name}")
-    for entry_point in entry_points(group="visual_prompt_bench.prompts"):
-        entry_point.load()
-
-
-def registered_prompts() -> dict[str, VisualPrompt]:
-    """Return every known prompt by name, in order of registration."""
-    _load_all()
-    return dict(_registered)
-
-
-def find_prompt(name_or_code: str) -> VisualPrompt:
-    """Look a prompt up by name or paper code.
-
-    Raises:
-        ValueError: if nothing has that name; the message lists the nearest ones.
-    """
-    prompts = registered_prompts()
-    by_code = {prompt.code: prompt for prompt in prompts.values() if prompt.code}
-    found = prompts.get(name_or_code) or by_code.get(name_or_code)
-    if found is None:
-        known = [*prompts, *by_code]
-        near = get_close_matches(name_or_code, known, n=3, cutoff=0.4) or sorted(known)
-        raise ValueError(f"unknown visual prompt {name_or_code!r}; nearest: {', '.join(near)}")
-    return found
+__all__ = [
+    "Fit",
+    "GrayWeights",
+    "Parameter",
+    "Region",
+    "Space",
+    "VisualPrompt",
+    "find_prompt",
+    "registered_prompts",
+    "visual_prompt",
+]

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from operators.pixels.resize import Side, canvas_size_px, pillow_resize, resize_masks
 from operators.prompts import Fit
 from operators.prompts.sheet import Plane, Sheet
-from operators.resize import Side, canvas_size_px, pillow_resize, resize_masks
 
 KEYPOINT_RADIUS = 0.06
 # A crop one pixel wide would become hundreds of canvases long; nothing in it is lost by stopping here.

@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from operators.geometry import Boxes, grown_xyxy, xywh_to_xyxy
+from operators.pixels.geometry import Boxes, grown_xyxy, xywh_to_xyxy
 from operators.prompts.sheet import Sheet, choose
 
 OPAQUE = 255

@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from operators.pixels.resize import pillow_resize
 from operators.prompts import Fit, Parameter, Space, VisualPrompt
 from operators.prompts.canvas import Canvas
 from operators.prompts.photo import Photo
 from operators.prompts.sheet import Sheet
-from operators.resize import pillow_resize
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.blur import blur_planes
+from operators.pixels.blur import blur_planes
+from operators.pixels.resize import planar
 from operators.prompts import GrayWeights
 from operators.prompts.colors import Color, parse_color, random_color, random_seed
-from operators.resize import planar
 
 GRAY_BITS = 15
 # Luma weights of OpenCV's grey conversion in 15-bit fixed point; the published code takes RGB for BGR.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from operators.fingerprint import Value
+from operators.rows.fingerprint import Value
 
 
 class Relations(Value):

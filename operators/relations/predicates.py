@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.geometry import Boxes, xywh_to_xyxy
+from operators.pixels.geometry import Boxes, xywh_to_xyxy
 from operators.relations.keywords import Predicate
 
 Array = NDArray[np.float64]

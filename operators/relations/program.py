@@ -57,7 +57,7 @@ def compile_expression(parse: Mapping[str, Any], caption: str, options: Relation
     """Turn a parsed caption into a program.
 
     Args:
-        parse: of the schema `operators.records.PARSE`, made from the caption.
+        parse: of the schema `operators.rows.records.PARSE`, made from the caption.
         caption: the expression, lower-cased here.
         options: of the method.
 

@@ -32,7 +32,7 @@ class Sentence:
     """A parsed expression.
 
     Args:
-        parse: of the schema `operators.records.PARSE`; a root is its own head.
+        parse: of the schema `operators.rows.records.PARSE`; a root is its own head.
         text: the lower-cased expression that was parsed.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 
 from operators.datasets.scenes.layout import COLORS, PATTERNS, SHAPES, Look
 from operators.datasets.scenes.wording import ARTICLES, PLACE_WORDS, SIDES, Description, descriptions
-from operators.method import PHOTO, prompted
+from operators.methods.method import PHOTO, prompted
 
 PLACE_SHARE, RELATION_SHARE, PLAIN_TEXT_SHARE = 0.35, 0.12, 0.1
 

@@ -14,19 +14,19 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import Identity
 
-from operators.clip_model import build_clip
 from operators.datasets.scenes.dataset import Scene, make_scene
 from operators.datasets.scenes.layout import COLORS, PATTERNS, SHAPES, Look
 from operators.datasets.scenes.wording import VOCABULARY
-from operators.geometry import Boxes
-from operators.method import PHOTO, prompted
+from operators.encode.clip_model import build_clip
+from operators.encode.views import ImageViews
+from operators.encode.word_tokenizer import WordTokenizer
+from operators.methods.method import PHOTO, prompted
+from operators.methods.variants import Variant, variant
+from operators.pixels.geometry import Boxes
 from operators.prompts.render import CLIP_MEAN, CLIP_STD, native_to_input
 from operators.training.captions import caption
 from operators.training.first_layer import encode_any_size, settle_first_layer
 from operators.training.task import ModelFolder
-from operators.variants import Variant, variant
-from operators.views import ImageViews
-from operators.word_tokenizer import WordTokenizer
 
 IMAGE_PX = 144
 PATCH_PX = 12

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from operators.datasets.scenes.dataset import Scene, make_scene
-from operators.geometry import xywh_to_xyxy
-from operators.sam_architectures import SamShape, build_sam
-from operators.sam_frame import boxes_to_frame, to_frame
-from operators.sam_model import SegmentAnything
+from operators.pixels.geometry import xywh_to_xyxy
+from operators.pixels.sam_frame import boxes_to_frame, to_frame
+from operators.segment.sam_architectures import SamShape, build_sam
+from operators.segment.sam_model import SegmentAnything
 from operators.training.task import ModelFolder
 
 FRAME_PX = 256

@@ -10,13 +10,13 @@ import pytest
 import torch
 from scenes import scene, write
 
-import operators.encode
-import operators.segment
+import operators.encode.images
+import operators.segment.operator
 from infra.benchmark import benchmark, make_plan
 from infra.options import BenchmarkOptions, Exit, PrepareOptions
 from infra.prepare import prepare
-from operators.clip_model import ClipModel
-from operators.images import ImageError
+from operators.encode.clip_model import ClipModel
+from operators.pixels.images import ImageError
 
 IMAGES_PER_SHARD = 2
 IMAGES = 8
@@ -95,8 +95,8 @@ def test_retry(data: str, tiny_vit, tiny_sam, tmp_path: Path, monkeypatch, capsy
     out = tmp_path / "out"
     first = options(data, out, models)
     with monkeypatch.context() as patch:
-        break_reading(patch, operators.segment, 2)
-        break_reading(patch, operators.encode, 4)
+        break_reading(patch, operators.segment.operator, 2)
+        break_reading(patch, operators.encode.images, 4)
         poison_batch(patch, 1)  # image 0
         assert benchmark(first) == Exit.QUARANTINE_ABOVE_LIMIT
     found = codes(first)

@@ -16,7 +16,7 @@ import infra.stages
 from infra.benchmark import benchmark
 from infra.options import BenchmarkOptions, Exit, PrepareOptions, main
 from infra.prepare import prepare
-from operators.records import IMAGE_ROW, image_digest, row_digest
+from operators.rows.records import IMAGE_ROW, image_digest, row_digest
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ import pytest
 import torch
 from PIL import Image
 
+from operators.encode.views import ImageViews
+from operators.methods.variants import variant
 from operators.prompts import registered_prompts
-from operators.variants import variant
-from operators.views import ImageViews
 
 REGIONS, REPETITIONS = 20, 5
 SIZE_WH = (640, 480)

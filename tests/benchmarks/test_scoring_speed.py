@@ -23,12 +23,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from operators.method import baseline, prompted
-from operators.models import Encoder, Weights
-from operators.products import Predictions, Product, Texts
-from operators.records import ERROR, IMAGE_ROW, LOGIT_SCALE, features_schema, text_features_schema
+from operators.methods.method import baseline, prompted
+from operators.methods.models import Encoder, Weights
+from operators.methods.products import Predictions, Product, Texts
 from operators.relations import texts_needed
-from operators.score import ScoreExpressions
+from operators.rows.records import ERROR, IMAGE_ROW, LOGIT_SCALE, features_schema, text_features_schema
+from operators.score.operator import ScoreExpressions
 
 EXPRESSIONS, IMAGES, REGIONS, DIMENSIONS, IMAGES_PER_SHARD = 10_834, 1_500, 10, 768, 32
 SPLIT = ("refcoco", "val", "bank")

@@ -18,8 +18,8 @@ from infra.checkpoint_check import check_weights
 from infra.errors import InputError
 from infra.options import Exit, Options, main
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
-from operators.models import Encoder, Segmenter, Weights
-from operators.sam_architectures import build_sam
+from operators.methods.models import Encoder, Segmenter, Weights
+from operators.segment.sam_architectures import build_sam
 
 TINY_SAM = json.dumps({"image_size": 64, "width": 32, "depth": 2, "heads": 2, "global_layers": [1]})
 
@@ -224,7 +224,7 @@ def test_weights_without_batch_norm_counters_are_accepted(tiny_resnet, tmp_path)
     save_file(state, checkpoint)
     encoder = resolve_encoder(str(folder))
     check_weights([encoder], [])
-    from operators.clip_model import ClipModel
+    from operators.encode.clip_model import ClipModel
 
     assert ClipModel(encoder, local_file(encoder.weights), "cpu").size_px == 96
 

@@ -11,18 +11,18 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-import operators.score
-from operators.clip_model import ClipModel, build_clip
-from operators.encode import EncodeWithClip
-from operators.method import Method, Subtraction
-from operators.models import Encoder, Weights
-from operators.products import Features, Predictions
-from operators.recipe_weights import fill_state_dict
-from operators.records import IMAGE_ROW
-from operators.score import ScoreExpressions
-from operators.texts import EncodeTexts
-from operators.variants import variant
-from operators.views import ImageViews
+import operators.score.operator
+from operators.encode.clip_model import ClipModel, build_clip
+from operators.encode.images import EncodeWithClip
+from operators.encode.texts import EncodeTexts
+from operators.encode.views import ImageViews
+from operators.methods.method import Method, Subtraction
+from operators.methods.models import Encoder, Weights
+from operators.methods.products import Features, Predictions
+from operators.methods.variants import variant
+from operators.rows.records import IMAGE_ROW
+from operators.score.operator import ScoreExpressions
+from operators.weights.recipe_weights import fill_state_dict
 
 FILE = "e2e.npz"
 SPLIT = ("golden", "all", "")
@@ -114,7 +114,7 @@ def test_scores_match_the_reference(golden, encoder, case_name, monkeypatch) -> 
     golden.assert_close(FILE, f"{case_name}__image_features", unit, atol=FEATURE_ATOL)
 
     drawn = np.arange(len(captions), len(captions) + len(negatives))
-    monkeypatch.setattr(operators.score, "draw_negatives", lambda *_: drawn)
+    monkeypatch.setattr(operators.score.operator, "draw_negatives", lambda *_: drawn)
     subtraction = Subtraction() if negatives else None
     method = Method(name=case_name, variants=variants, subtraction=subtraction)
     product = Predictions(method=method, encoders=(encoder,), proposals="gold", splits=(SPLIT,))

@@ -12,13 +12,13 @@ from foveal_oracle import largest_difference, masked_batch
 from PIL import Image
 from torch import Tensor
 
-from operators.clip_model import build_clip
+from operators.encode.clip_model import build_clip
 from operators.foveal import layer_indices
 from operators.foveal.execution import masked_features
 from operators.foveal.tokens import TokenGrid, bump_rows, mask_matrices, token_spans
 from operators.foveal.tower import Pictures, VisionTower
 from operators.prompts.render import CLIP_MEAN, CLIP_STD
-from operators.recipe_weights import fill_state_dict
+from operators.weights.recipe_weights import fill_state_dict
 
 MASKS, FEATURES = "falip_mask.npz", "falip_features.npz"
 PATCH_PX = {"base": 16, "large": 14}

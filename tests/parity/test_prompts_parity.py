@@ -13,13 +13,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from operators.masks import decode_masks, encode_masks
+from operators.pixels.masks import decode_masks, encode_masks
+from operators.pixels.resize import canvas_size_px, pillow_resize
 from operators.prompts import find_prompt
 from operators.prompts.canvas import Canvas
 from operators.prompts.photo import Photo
 from operators.prompts.render import Pictures, canvas_to_input, native_to_input, render
-from operators.records import MASKS
-from operators.resize import canvas_size_px, pillow_resize
+from operators.rows.records import MASKS
 
 FINAL_ATOL = 1e-5
 MAX_LEVELS = 255.0

@@ -10,7 +10,7 @@ import pytest
 import torch
 from segment_anything import sam_model_registry
 
-from operators.masks import (
+from operators.pixels.masks import (
     decode_masks,
     drop_small_islands,
     encode_masks,
@@ -18,10 +18,10 @@ from operators.masks import (
     remove_small_regions,
     tight_boxes_xyxy,
 )
-from operators.recipe_weights import fill_state_dict
-from operators.records import RLE
-from operators.sam_frame import boxes_to_frame, frame_size_px
-from operators.sam_model import SegmentAnything, masks_from_logits
+from operators.pixels.sam_frame import boxes_to_frame, frame_size_px
+from operators.rows.records import RLE
+from operators.segment.sam_model import SegmentAnything, masks_from_logits
+from operators.weights.recipe_weights import fill_state_dict
 
 MODEL_ATOL = 1e-3
 PASSES = {"holes": fill_small_holes, "islands": drop_small_islands}

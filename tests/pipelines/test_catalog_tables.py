@@ -17,8 +17,8 @@ from infra.options import BenchmarkOptions, Exit, PrepareOptions
 from infra.prepare import prepare
 from infra.scenes import prepare_scenes
 from infra.shards import read_manifest
-from operators import catalog
-from operators.models import Encoder, Weights
+from operators.methods import catalog
+from operators.methods.models import Encoder, Weights
 
 TOLERANCE = 1e-5
 SPLIT = ("refcoco", "val")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import operators.grid_proposals
+import operators.segment.grid_proposals
 from infra.benchmark import benchmark
 from infra.errors import InputError
 from infra.grid import GridOptions, propose_grid
@@ -15,7 +15,7 @@ from infra.options import BenchmarkOptions, Exit, PrepareOptions
 from infra.prepare import prepare
 from infra.scenes import prepare_scenes
 from infra.shards import read_bank, read_manifest, read_shard
-from operators.grid_proposals import GridProposal
+from operators.segment.grid_proposals import GridProposal
 
 BOXES = [[3.0, 4.0, 30.0, 25.0], [10.0, 8.0, 40.0, 33.0]]
 
@@ -57,7 +57,7 @@ def test_shards_are_not_overwritten(shards: str, tiny_sam: str, tmp_path: Path) 
 
 def test_proposals_become_regions_and_are_scored(shards, tiny_sam, tiny_vit, tmp_path, monkeypatch) -> None:
     found = [GridProposal(np.array(box), np.zeros((1, 1), dtype=bool), 0.9) for box in BOXES]
-    monkeypatch.setattr(operators.grid_proposals, "grid_proposals", lambda *_: found)
+    monkeypatch.setattr(operators.segment.grid_proposals, "grid_proposals", lambda *_: found)
     assert propose_grid(options(shards, tmp_path, tiny_sam)) == Exit.COMPLETE
     grid = str(tmp_path / "grid")
     for shard in read_manifest(grid).shards:

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import operators.grid_proposals
+import operators.segment.grid_proposals
 from infra.options import Exit, main
 from infra.preview import PreviewOptions, preview
 from infra.preview_pictures import to_xywh
 from infra.weights import local_file, resolve_encoder
-from operators.assignment import assign
-from operators.clip_model import ClipModel
-from operators.geometry import xywh_to_xyxy
-from operators.grid_proposals import GridProposal
-from operators.masks import decode_masks
+from operators.encode.clip_model import ClipModel
+from operators.encode.views import ImageViews
+from operators.methods.variants import variant
+from operators.pixels.geometry import xywh_to_xyxy
+from operators.pixels.masks import decode_masks
 from operators.prompts.text_color import text_color
-from operators.variants import variant
-from operators.views import ImageViews
+from operators.score.assignment import assign
+from operators.segment.grid_proposals import GridProposal
 
 WIDTH, HEIGHT = 120, 90
 BOXES_XYXY = [[5.5, 4, 40, 60], [50, 20, 118, 85], [-8, 30, 30, 95]]
@@ -189,7 +189,7 @@ def test_sam_proposes_where_no_boxes_are_given(run, monkeypatch) -> None:
     ]
     seen = {}
     monkeypatch.setattr(
-        operators.grid_proposals,
+        operators.segment.grid_proposals,
         "grid_proposals",
         lambda _, image, settings: seen.update(s=settings) or found,
     )
@@ -216,7 +216,7 @@ def test_regions_at_given_points(run, tmp_path, capsys) -> None:
 
 
 def test_an_image_without_proposals_has_an_empty_result(run, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(operators.grid_proposals, "grid_proposals", lambda *_: [])
+    monkeypatch.setattr(operators.segment.grid_proposals, "grid_proposals", lambda *_: [])
     out, result = run(texts=TEXTS, variants=("D4", "P"))
     assert result["results"] == [] and result["similarity"] == [] and result["candidates_xyxy"] == []
     assert capsys.readouterr().out.count(": no region") == 2

@@ -12,7 +12,7 @@ import tiny_models
 from infra.ablation import AblationOptions, ablate
 from infra.options import Exit, PrepareOptions, main
 from infra.prepare import prepare
-from operators.falip_tables import falip_methods, falip_rows
+from operators.tables.falip import falip_methods, falip_rows
 
 THICKNESSES = "thickness_px=1,2,3,4,5,6"
 

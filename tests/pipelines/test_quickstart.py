@@ -13,8 +13,8 @@ from infra.quickstart import METHODS, QuickstartOptions, quickstart
 from infra.quickstart_readme import readme_table, table_in
 from infra.run_record import FinishedRun, read_run
 from infra.shards import read_shard
-from operators.masks import decode_masks, mask_iou
-from operators.metrics import count_predictions
+from operators.pixels.masks import decode_masks, mask_iou
+from operators.tables.metrics import count_predictions
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -22,7 +22,7 @@ from infra.benchmark import benchmark, make_plan
 from infra.options import BenchmarkOptions, Exit, PrepareOptions, main
 from infra.prepare import prepare
 from infra.shards import read_manifest, read_shard
-from operators.records import valid_regions
+from operators.rows.records import valid_regions
 
 METHODS = ("first-box", "P", "I", "P|I")
 DRAWN_METHODS = ("first-box", "P", "I", "C1", "D4", "P|D4", "D1|D3|D4", "D1|D3|D4,S", "P|C1,S")
@@ -135,32 +135,34 @@ def test_agrees_with_the_oracle(
 
 def reverse_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Candidates arrive in another order than the file's."""
-    import operators.score
+    import operators.score.operator
 
-    original = operators.score.candidate_regions
-    monkeypatch.setattr(operators.score, "candidate_regions", lambda *a: original(*a)[::-1])
+    original = operators.score.operator.candidate_regions
+    monkeypatch.setattr(operators.score.operator, "candidate_regions", lambda *a: original(*a)[::-1])
 
 
 def swap_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     """Features of one drawing are stored as those of another."""
-    import operators.encode
+    import operators.encode.images
 
-    original = operators.encode.EncodeWithClip.__call__
+    original = operators.encode.images.EncodeWithClip.__call__
 
     def swapped(self, rows, wanted, load):
         parts = list(original(self, rows, wanted, load))
         yield from zip([p for p, _ in parts], [t for _, t in parts[::-1]], strict=True)
 
-    monkeypatch.setattr(operators.encode.EncodeWithClip, "__call__", swapped)
+    monkeypatch.setattr(operators.encode.images.EncodeWithClip, "__call__", swapped)
 
 
 def swap_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gold boxes are scored as detections and the other way round."""
-    import operators.score
+    import operators.score.operator
 
     other = {"gold": "detections", "detections": "gold"}
-    original = operators.score.candidate_regions
-    monkeypatch.setattr(operators.score, "candidate_regions", lambda r, p, d: original(r, other[p], d))
+    original = operators.score.operator.candidate_regions
+    monkeypatch.setattr(
+        operators.score.operator, "candidate_regions", lambda r, p, d: original(r, other[p], d)
+    )
 
 
 def reverse_banks(monkeypatch: pytest.MonkeyPatch) -> None:

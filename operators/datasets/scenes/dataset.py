@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from operators.datasets.annotations import AnnotatedRef, BoxXYWH, Sentence
+from operators.datasets.formats.annotations import AnnotatedRef, BoxXYWH, Sentence
+from operators.datasets.formats.parses import Parses
 from operators.datasets.image_rows import Row
-from operators.datasets.parses import Parses
 from operators.datasets.scenes.layout import ANGULAR, ROUND, SHAPES, Layout, random_layout
 from operators.datasets.scenes.painting import paint
 from operators.datasets.scenes.wording import DATASETS, Expression
-from operators.masks import BoolMasks, encode_masks
+from operators.pixels.masks import BoolMasks, encode_masks
 
 # As RefCOCO's testA refers to people and testB to everything else, ours refer to round and angular things.
 SPLITS = {"val": SHAPES, "testA": ROUND, "testB": ANGULAR}

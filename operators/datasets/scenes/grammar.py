@@ -44,7 +44,7 @@ class Sentence:
 
     @property
     def parse(self) -> dict[str, Any]:
-        """Return the parse as `operators.records.PARSE`."""
+        """Return the parse as `operators.rows.records.PARSE`."""
         return {
             "parser": PARSER,
             "tokens": self._tokens,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from operators.datasets.scenes.layout import Layout, Thing
-from operators.masks import BoolMasks
+from operators.pixels.masks import BoolMasks
 
 Pixels = NDArray[np.float32]
 Points = list[tuple[float, float]]

@@ -12,7 +12,7 @@ import pytest
 
 from infra import storage
 from infra.artifacts import Address, ArtifactStore, StalePart
-from operators.records import LOGIT_SCALE, features_schema
+from operators.rows.records import LOGIT_SCALE, features_schema
 
 ADDRESS = Address("features/crop-tiny-0123456789ab", "shard-00002", "aabbccddeeff")
 

@@ -13,7 +13,7 @@ from infra.options import BenchmarkOptions, PrepareOptions, main
 from infra.prepare import prepare
 from infra.training import MODELS
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
-from operators.clip_model import ClipModel
+from operators.encode.clip_model import ClipModel
 from operators.training import TASKS
 
 MAX_BYTES = {"clip-shapes": 8_000_000, "sam-shapes": 4_000_000}

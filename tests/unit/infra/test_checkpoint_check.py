@@ -11,10 +11,10 @@ import tiny_models
 from infra.checkpoint_check import check_attention
 from infra.errors import InputError
 from operators.foveal import Attention, FeatureMask, FovealAttention, Replacement, Unleash
-from operators.method import Method
-from operators.models import Encoder, Weights
-from operators.products import Predictions
-from operators.variants import variant
+from operators.methods.method import Method
+from operators.methods.models import Encoder, Weights
+from operators.methods.products import Predictions
+from operators.methods.variants import variant
 
 AVERAGED = tiny_models.VIT | {"vision_cfg": tiny_models.VIT["vision_cfg"] | {"pool_type": "avg"}}
 DEEP = FovealAttention(layers="9-12")

@@ -8,7 +8,7 @@ import pytest
 
 from infra.errors import InputError
 from infra.options import BenchmarkOptions, Exit, PrepareOptions, main, parse
-from operators.datasets.annotations import AnnotationError
+from operators.datasets.formats.annotations import AnnotationError
 
 REQUIRED = ["--data", "d", "--out", "o"]
 

@@ -13,11 +13,11 @@ import pytest
 from infra.artifacts import ArtifactStore
 from infra.plan import Plan, choose_shards, describe, totals
 from infra.shards import FORMAT, Manifest, Shard, Split
-from operators.catalog import FIRST_BOX
-from operators.method import Method
-from operators.models import Encoder, Segmenter, Weights
-from operators.products import Predictions, Product, Texts
-from operators.variants import variant
+from operators.methods.catalog import FIRST_BOX
+from operators.methods.method import Method
+from operators.methods.models import Encoder, Segmenter, Weights
+from operators.methods.products import Predictions, Product, Texts
+from operators.methods.variants import variant
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = ("refcoco/val", "refcoco/testA", "refcocog/val")

@@ -11,9 +11,9 @@ from infra.errors import InputError
 from infra.plan import Plan
 from infra.run_record import RecordedPlan, read_run, recorded_plan
 from infra.shards import Shard, Split
-from operators.catalog import find_method
-from operators.models import Encoder, Segmenter, Weights
-from operators.products import Predictions
+from operators.methods.catalog import find_method
+from operators.methods.models import Encoder, Segmenter, Weights
+from operators.methods.products import Predictions
 from operators.prompts import registered_prompts
 
 WEIGHTS = Weights(source="/w", sha256="0" * 64, label="tiny")

@@ -23,7 +23,7 @@ from infra.shards import (
     write_bank,
     write_shard,
 )
-from operators.records import IMAGE_ROW, image_digest, row_digest
+from operators.rows.records import IMAGE_ROW, image_digest, row_digest
 
 PICTURE = b"\xff\xd8picture"
 BANK = [{"expression_id": "0", "text": "Left cat"}, {"expression_id": "1", "text": "dög"}]

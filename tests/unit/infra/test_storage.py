@@ -10,7 +10,7 @@ import pytest
 import tenacity
 
 from infra import storage, storage_faults
-from operators.images import ImageError
+from operators.pixels.images import ImageError
 
 
 @pytest.fixture

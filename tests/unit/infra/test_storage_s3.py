@@ -15,7 +15,7 @@ from infra import storage, storage_faults
 from infra.artifacts import Address, ArtifactStore
 from infra.checkpoint_files import fetch, file_facts
 from infra.storage_faults import ATTEMPTS, StorageError, StorageOutage
-from operators.images import ImageError
+from operators.pixels.images import ImageError
 
 FAULTS = ("SlowDown", "InternalError", "reset", "cut", "slow")
 

@@ -20,7 +20,7 @@ from infra.errors import InputError
 from infra.published_weights import OPENAI, PUBLISHED
 from infra.random_weights import RandomWeightsOptions, write_random_weights
 from infra.weights import local_file, resolve_encoder, resolve_segmenter
-from operators.models import Segmenter, Weights
+from operators.methods.models import Segmenter, Weights
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY_SAM = {"image_size": 64, "width": 32, "depth": 2, "heads": 2, "global_layers": [1]}
@@ -221,7 +221,7 @@ def test_one_download_a_node_for_many_processes(vit_file, web):
     web.files["/w.safetensors"] = Path(vit_file).read_bytes()
     weights = Weights(source=f"{web.url}/w.safetensors", sha256=sha256(vit_file), label="real")
     code = (
-        "from infra.weights import local_file; from operators.models import Weights\n"
+        "from infra.weights import local_file; from operators.methods.models import Weights\n"
         f"print(local_file(Weights.model_validate_json('{weights.model_dump_json()}')))"
     )
     command = [sys.executable, "-c", code]
@@ -260,7 +260,7 @@ def test_a_segmenter_fits_its_architecture(tmp_path):
 def write_tiny_sam(path: Path) -> Segmenter:
     import torch
 
-    from operators.sam_architectures import build_sam
+    from operators.segment.sam_architectures import build_sam
 
     architecture = json.dumps(TINY_SAM)
     torch.save(build_sam(architecture).state_dict(), path)
@@ -275,7 +275,8 @@ def small_architectures(tmp_path, monkeypatch):
     import tiny_models
     from segment_anything import sam_model_registry
 
-    from operators import clip_model, sam_architectures
+    from operators.encode import clip_model
+    from operators.segment import sam_architectures
 
     tiny = sam_architectures.SamShape.model_validate(TINY_SAM)
     monkeypatch.setitem(sam_model_registry, "vit_b", lambda checkpoint: sam_architectures._build(tiny))

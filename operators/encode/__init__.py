@@ -1,0 +1,1 @@
+"""ENCODE: what is drawn becomes CLIP's vectors, and texts too."""

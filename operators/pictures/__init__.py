@@ -1,0 +1,1 @@
+"""Pictures for people: galleries, figures, attention, heat maps."""

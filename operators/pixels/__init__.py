@@ -1,0 +1,1 @@
+"""Pictures as arrays: decoding, resizing, blur, boxes and masks."""

@@ -1,0 +1,1 @@
+"""SCORE: from vectors to a distribution over candidate boxes and a decision."""

@@ -1,0 +1,1 @@
+"""SEGMENT: SAM turns boxes, points or a grid into masks."""

@@ -1,0 +1,1 @@
+"""TABLES: from predictions to accuracies with intervals, beside the published numbers."""
