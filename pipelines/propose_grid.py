@@ -3,13 +3,94 @@
 Example: python pipelines/propose_grid.py --data shards --out shards-grid --segmenter vit_h:published
 """
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
 
-from infra.grid import GridOptions, propose_grid
-from infra.options import main
+from collections.abc import Sequence
+from typing import Any
+
+from infra.dataset.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest
+from infra.errors import InputError
+from infra.execution.executor import make_executor
+from infra.execution.reachable import require_reachable
+from infra.execution.settings import Settings
+from infra.execution.stage import Stage
+from infra.files import storage
+from infra.run.artifacts import ArtifactStore
+from infra.run.command_line import run_job
+from infra.run.options import ExecutorOptions, Exit
+from infra.run.plan import Plan
+from infra.run.proposing import PROPOSAL_SET, ProposeGrid
+from infra.run.stages import SHARD_INDEX, ReadShard
+from infra.weights.checkpoint_check import check_weights
+from infra.weights.resolve import resolve_segmenter
+
+
+class GridOptions(ExecutorOptions):
+    """Add SAM's own proposals (a grid of points) to prepared shards, as new shards."""
+
+    data: str
+    """Folder made by prepare_refcoco.py."""
+    out: str
+    """Folder for the new shards."""
+    segmenter: str = "vit_h:published"
+    """SAM: vit_b, vit_l or vit_h, a colon, and `published`, a file or a URL."""
+
+
+def propose_grid(options: GridOptions) -> int:
+    """Run the job and return its exit status.
+
+    Raises:
+        InputError: for unreadable shards, an unknown segmenter, or shards that would be overwritten.
+    """
+    places = {"--data": options.data, "--out": options.out}
+    require_reachable(places, nodes=1, shared_filesystem=options.shared_filesystem)
+    manifest, out = read_manifest(options.data), storage.absolute(options.out)
+    if out == storage.absolute(options.data):
+        raise InputError(f"--out {options.out}: that is --data; the new shards need a folder of their own")
+    segmenter = resolve_segmenter(options.segmenter)
+    storage.require_writable(out)
+    check_weights([], [segmenter])
+    executor = make_executor(options.executor, Settings("auto", options.threads, options.actors))
+    require_reachable(places, executor.nodes, options.shared_filesystem)
+    plan = Plan(storage.absolute(options.data), ArtifactStore(out), tuple(manifest.shards), (), ())
+    stages = [
+        Stage(ReadShard, {"plan": plan}),
+        Stage(ProposeGrid, {"segmenter": segmenter, "settings": executor.settings, "out": out}, size="model"),
+    ]
+    executor.require_fit([stages])
+    items: list[dict[str, Any]] = [{SHARD_INDEX: shard.index} for shard in manifest.shards]
+    images = sum(shard.images for shard in manifest.shards)
+    entries = executor.run("grid proposals", items, stages, {"images proposed": images})
+    shards = sorted((Shard.model_validate_json(e["shard"]) for e in entries), key=lambda s: s.index)
+    if len(shards) != len(items):
+        print(f"incomplete: {len(shards)} of {len(items)} shards were written; run the same command again")
+        return Exit.INCOMPLETE
+    _write_manifest(options.data, out, manifest, shards)
+    regions = sum(shard.regions for shard in shards) - sum(shard.regions for shard in manifest.shards)
+    print(f"{regions} new regions in {images} images, proposal set {PROPOSAL_SET}: {out}")
+    return Exit.COMPLETE
+
+
+def _write_manifest(data: str, out: str, manifest: Manifest, shards: list[Shard]) -> None:
+    """Copy the caption banks and write the manifest last: a folder with one is whole."""
+    for split in manifest.splits:
+        read_bank(data, split)  # refuses a changed bank
+        bank = storage.read_bytes(storage.join(data, split.bank))
+        storage.write_bytes(storage.join(out, split.bank), bank)
+    sets = sorted({*manifest.proposal_sets, PROPOSAL_SET})
+    renewed = manifest.model_copy(update={"proposal_sets": sets, "shards": shards})
+    storage.write_bytes(storage.join(out, MANIFEST), renewed.model_dump_json(indent=1).encode())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job from the command line."""
+    return run_job(GridOptions, propose_grid, argv)
+
 
 if __name__ == "__main__":
-    sys.exit(main(GridOptions, propose_grid))
+    sys.exit(main())

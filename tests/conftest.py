@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from infra.ray_environment import settle_ray_environment
+from infra.execution.ray_environment import settle_ray_environment
 
 settle_ray_environment()  # before anything imports ray
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from infra import storage
-from infra.progress import Reporter
-from infra.shards import Split, write_bank, write_shard
+from infra.dataset.shards import FORMAT, MANIFEST, Manifest, Shard, Split, write_bank, write_shard
+from infra.execution.progress import Reporter
+from infra.files import storage
 from operators.datasets.image_rows import Row, complete_row
 from operators.pixels.images import ImageError
 from operators.rows.records import IMAGE_ROW
@@ -67,7 +67,8 @@ def exact_mask_sets(rows: Sequence[Row]) -> list[str]:
     )
 
 
-def write_splits(out: str, banks: Mapping[tuple[str, str], list[Row]], rows: list[Row]) -> list[Split]:
+def write_splits(out: str, banks: Mapping[tuple[str, str], list[Row]], rows: Sequence[Row]) -> list[Split]:
+    """Write the caption bank of every split and return the entries of the manifest."""
     splits = []
     for (dataset, split), bank in banks.items():
         name, digest = write_bank(out, dataset, split, bank)
@@ -86,3 +87,31 @@ def write_splits(out: str, banks: Mapping[tuple[str, str], list[Row]], rows: lis
             )
         )
     return splits
+
+
+def write_manifest(
+    out: str,
+    rows: Sequence[Row],
+    banks: Mapping[tuple[str, str], list[Row]],
+    shards: Sequence[Shard],
+    images_per_shard: int,
+) -> Manifest:
+    """Write caption banks and, last of all, the manifest: a folder with one is whole.
+
+    Args:
+        out: folder of the dataset.
+        rows: of all its images.
+        banks: caption banks by (dataset, split).
+        shards: entries of the shards that were written, in order.
+        images_per_shard: for the record.
+    """
+    manifest = Manifest(
+        format=FORMAT,
+        images_per_shard=images_per_shard,
+        proposal_sets=proposal_sets(rows),
+        exact_mask_sets=exact_mask_sets(rows),
+        splits=write_splits(out, banks, rows),
+        shards=list(shards),
+    )
+    storage.write_bytes(storage.join(out, MANIFEST), manifest.model_dump_json(indent=1).encode())
+    return manifest

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from infra.dataset.shards import write_shard
+from infra.execution.progress import Reporter
 from infra.execution.settings import Settings
-from infra.progress import Reporter
-from infra.shards import write_shard
-from infra.stages import SHARD_INDEX, settle_torch
-from infra.weights import local_file
+from infra.run.stages import SHARD_INDEX, settle_torch
+from infra.weights.resolve import local_file
 from operators.methods.models import Segmenter
 
 PROPOSAL_SET = "sam-grid"

@@ -11,9 +11,9 @@ from operators.foveal import ATTENTION, Attention
 from operators.methods.notation import NotationError, WrittenLayer, WrittenMethod, parse
 from operators.methods.variants import CANVAS_SETTINGS, MaskSource, Variant, layered, variant
 from operators.prompts import find_prompt
-from operators.prompts.parameters import nearest
 from operators.relations.options import Relations
 from operators.rows.fingerprint import Value, without_defaults
+from operators.rows.registry import nearest
 
 PHOTO = "a photo of {}"
 Proposals = Literal["gold", "detections", "sam-grid"]

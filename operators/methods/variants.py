@@ -11,8 +11,9 @@ from operators.foveal import ATTENTION, Attention, FovealAttention, needs_raw_im
 from operators.methods.notation import written
 from operators.prompts import Fit, Parameter, VisualPrompt, find_prompt
 from operators.prompts.colors import TEXT
-from operators.prompts.parameters import COLOR_PARAMETERS, nearest, typed
+from operators.prompts.parameters import COLOR_PARAMETERS, typed
 from operators.rows.fingerprint import Value, without_defaults
+from operators.rows.registry import nearest
 
 CanvasSource = Literal["native", "sam_frame"]
 MaskSource = Literal["none", "box", "exact"]

@@ -6,8 +6,7 @@ A prompt may have parameters of other names; those are only held to the type of 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable
 from typing import get_args
 
 from operators.prompts import Fit, GrayWeights, Parameter
@@ -37,12 +36,6 @@ def typed(name: str, value: Parameter, default: Parameter) -> Parameter:
     if name in _CHECKS:
         _CHECKS[name](name, found)
     return found
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known names most like one that is unknown, or all of them, for a message."""
-    known = list(known)
-    return ", ".join(get_close_matches(name, known, n=3, cutoff=0.4) or known) or "none"
 
 
 def _color(name: str, value: Parameter) -> None:

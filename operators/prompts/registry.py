@@ -8,22 +8,18 @@ appear in the fingerprint of every feature and in table headers, and the generic
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Literal
+
+from operators.rows.registry import Registry, nearest
 
 Space = Literal["native", "canvas"]
 Region = Literal["none", "box", "mask"]
 Parameter = str | int | float | bool
 Fit = Literal["resize", "padding", "center_crop", "bias_crop"]
 GrayWeights = Literal["swapped", "rec601"]
-DRAWINGS = "operators.prompts.drawings"
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,10 @@ class VisualPrompt:
     crops: bool = False
 
 
-_registered: dict[str, VisualPrompt] = {}
+PROMPTS: Registry[VisualPrompt] = Registry(
+    "visual prompt", home="operators.prompts.drawings", group="visual_prompt_bench.prompts"
+)
+_by_code: dict[str, VisualPrompt] = {}
 
 
 def visual_prompt(
@@ -72,27 +71,20 @@ def visual_prompt(
                 if parameter.default is parameter.empty:
                     raise ValueError(f"visual prompt {name!r}: parameter {parameter.name!r} needs a default")
                 parameters[parameter.name] = parameter.default
-        for other in _registered.values():
-            if other.name == name or (code and other.code == code):
-                raise ValueError(f"visual prompt {name!r} ({code}): {other.name!r} ({other.code}) is taken")
-        _registered[name] = VisualPrompt(name, code, space, region, version, draw, parameters, crops)
+        if code in _by_code:
+            raise ValueError(f"visual prompt {name!r}: its code {code} is that of {_by_code[code].name!r}")
+        prompt = VisualPrompt(name, code, space, region, version, draw, parameters, crops)
+        PROMPTS.add(name, prompt)
+        if code:
+            _by_code[code] = prompt
         return draw
 
     return register
 
 
-@cache
-def _load_all() -> None:
-    for module in pkgutil.iter_modules(importlib.import_module(DRAWINGS).__path__):
-        importlib.import_module(f"{DRAWINGS}.{module.name}")
-    for entry_point in entry_points(group="visual_prompt_bench.prompts"):
-        entry_point.load()
-
-
 def registered_prompts() -> dict[str, VisualPrompt]:
     """Return every known prompt by name, in order of registration."""
-    _load_all()
-    return dict(_registered)
+    return PROMPTS.all()
 
 
 def find_prompt(name_or_code: str) -> VisualPrompt:
@@ -102,10 +94,8 @@ def find_prompt(name_or_code: str) -> VisualPrompt:
         ValueError: if nothing has that name; the message lists the nearest ones.
     """
     prompts = registered_prompts()
-    by_code = {prompt.code: prompt for prompt in prompts.values() if prompt.code}
-    found = prompts.get(name_or_code) or by_code.get(name_or_code)
+    found = prompts.get(name_or_code) or _by_code.get(name_or_code)
     if found is None:
-        known = [*prompts, *by_code]
-        near = get_close_matches(name_or_code, known, n=3, cutoff=0.4) or sorted(known)
-        raise ValueError(f"unknown visual prompt {name_or_code!r}; nearest: {', '.join(near)}")
+        near = nearest(name_or_code, sorted([*prompts, *_by_code]))
+        raise ValueError(f"unknown visual prompt {name_or_code!r}; nearest: {near}")
     return found

@@ -12,7 +12,7 @@ from operators.methods.method import POST_PROCESSING, baseline
 from operators.methods.notation import WrittenLayer, parse
 from operators.methods.variants import CANVAS_SETTINGS, MaskSource
 from operators.prompts import find_prompt
-from operators.prompts.parameters import nearest
+from operators.rows.registry import nearest
 
 NO_POST = "none"
 

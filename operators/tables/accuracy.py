@@ -11,7 +11,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from operators.datasets.splits import PUBLISHED
+from operators.datasets.registry import published_size
 from operators.methods.catalog import find_method
 from operators.methods.method import Method
 from operators.methods.models import encoders_label, weights_label
@@ -116,7 +116,7 @@ def differences(product: Predictions, settings: Settings, scored: int) -> list[s
     if product.segmenter and product.segmenter.architecture != PUBLISHED_SEGMENTER:
         said.append(f"SAM {product.segmenter.name}")
     said += _precision_differences(product)
-    size = PUBLISHED.get(settings.dataset, {}).get(settings.split)
+    size = published_size(settings.dataset, settings.split)
     if size is None or scored != size.expressions:
         said.append(f"split {scored} of {size.expressions if size else 'unknown size'}")
     return said

@@ -1,4 +1,5 @@
-"""Training of the small bundled models on scenes. Each task is one module; `infra.training` runs them."""
+"""Training of the small bundled models on scenes. Each task is one module;
+`pipelines.train_shapes` runs them."""
 
 from __future__ import annotations
 

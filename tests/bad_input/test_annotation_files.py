@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from scenes import scene, write
 
-from infra.options import Exit, PrepareOptions, main
-from infra.prepare import prepare
-from infra.shards import read_manifest, read_shard
+from infra.dataset.shards import read_manifest, read_shard
+from infra.run.command_line import run_job
+from infra.run.options import Exit
+from pipelines.prepare_refcoco import PrepareOptions, prepare
 
 JSONL, DETECTIONS = "reclip/refcoco_val.jsonl", "reclip/refcoco_dets_dict.json"
 INSTANCES, PICKLE = "refer/refcoco/instances.json", "refer/refcoco/refs(unc).p"
@@ -120,7 +121,7 @@ def source(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Path:
 
 def run(folder: Path, *flags: str) -> int:
     common = ["--images", str(folder / "images"), "--out", str(folder / "out"), "--executor", "inline"]
-    return main(PrepareOptions, prepare, [*common, "--datasets", "refcoco", *flags])
+    return run_job(PrepareOptions, prepare, [*common, "--datasets", "refcoco", *flags])
 
 
 @pytest.mark.parametrize("name", FILES)

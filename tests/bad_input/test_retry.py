@@ -12,11 +12,11 @@ from scenes import scene, write
 
 import operators.encode.images
 import operators.segment.operator
-from infra.benchmark import benchmark, make_plan
-from infra.options import BenchmarkOptions, Exit, PrepareOptions
-from infra.prepare import prepare
+from infra.run.options import Exit
 from operators.encode.clip_model import ClipModel
 from operators.pixels.images import ImageError
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.refcoco_full import BenchmarkOptions, benchmark, make_plan
 
 IMAGES_PER_SHARD = 2
 IMAGES = 8

@@ -11,10 +11,10 @@ import pytest
 from scenes import Scene, expression_ids, scene, write
 from spoiled_rows import CASES, Case
 
-from infra.benchmark import benchmark, make_plan
-from infra.options import BenchmarkOptions, Exit, PrepareOptions
-from infra.prepare import prepare
-from infra.shards import read_shard
+from infra.dataset.shards import read_shard
+from infra.run.options import Exit
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.refcoco_full import BenchmarkOptions, benchmark, make_plan
 
 NEIGHBOURS = 5
 IMAGES_PER_SHARD = 9  # so that every spoiled image shares its shard with others

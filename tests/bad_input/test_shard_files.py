@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from scenes import encoded, pixels, scene, write
 
-import infra.stages
-from infra.benchmark import benchmark
-from infra.options import BenchmarkOptions, Exit, PrepareOptions, main
-from infra.prepare import prepare
+import infra.run.stages
+from infra.run.command_line import run_job
+from infra.run.options import Exit
 from operators.rows.records import IMAGE_ROW, image_digest, row_digest
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.refcoco_full import BenchmarkOptions, benchmark
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +41,13 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(infra.stages, "local_file", refuse)
+    monkeypatch.setattr(infra.run.stages, "local_file", refuse)
 
 
 def run(data: Path, encoder: str, *flags: str) -> int:
     out = str(data.parent / "out")
     common = ["--data", str(data), "--out", out, "--executor", "inline", "--encoders", encoder]
-    return main(BenchmarkOptions, benchmark, [*common, "--methods", "P", "--proposals", "gold", *flags])
+    return run_job(BenchmarkOptions, benchmark, [*common, "--methods", "P", "--proposals", "gold", *flags])
 
 
 def shard(data: Path, index: int = 1) -> Path:

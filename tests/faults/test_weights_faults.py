@@ -12,12 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from infra import checkpoint_files
-from infra.checkpoint_card import CARD_SUFFIX, write_card
-from infra.checkpoint_check import check_weights
 from infra.errors import InputError
-from infra.options import Exit, Options, main
-from infra.weights import local_file, resolve_encoder, resolve_segmenter
+from infra.run.command_line import run_job
+from infra.run.options import Exit, Options
+from infra.weights import checkpoint_files
+from infra.weights.checkpoint_card import CARD_SUFFIX, write_card
+from infra.weights.checkpoint_check import check_weights
+from infra.weights.resolve import local_file, resolve_encoder, resolve_segmenter
 from operators.methods.models import Encoder, Segmenter, Weights
 from operators.segment.sam_architectures import build_sam
 
@@ -68,7 +69,7 @@ def refusal(*models: Encoder | Segmenter) -> str:
 
     with pytest.raises(InputError) as refused:
         job(Options())
-    assert main(Options, job, []) == Exit.BAD_INPUT
+    assert run_job(Options, job, []) == Exit.BAD_INPUT
     return str(refused.value)
 
 

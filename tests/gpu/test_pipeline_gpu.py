@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.benchmark import benchmark, make_plan
-from infra.options import BenchmarkOptions, Exit, PrepareOptions
-from infra.prepare import prepare
-from infra.shards import read_shard
+from infra.dataset.shards import read_shard
+from infra.run.options import Exit
 from operators.methods.products import Masks
 from operators.pixels.masks import decode_masks, mask_iou
 from operators.rows.records import valid_regions
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.refcoco_full import BenchmarkOptions, benchmark, make_plan
 
 METHODS = ("P", "I", "C1", "D4", "P|D1|D3|D4", "P|D4,S")
 ATTENTION = ("I+FA", "I+FA(form=b)", "falip_circle+FA", "falip_circle+unleash", "I+feature_mask")

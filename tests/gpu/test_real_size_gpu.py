@@ -9,13 +9,12 @@ import dataset
 import pytest
 import torch
 
-from infra.benchmark import make_plan
-from infra.options import BenchmarkOptions, PrepareOptions
-from infra.prepare import prepare
-from infra.progress import Counts
-from infra.random_weights import RandomWeightsOptions, write_random_weights
-from infra.shards import read_shard
-from infra.stages import SHARD_INDEX, EncodeWithClip, SegmentWithSam
+from infra.dataset.shards import read_shard
+from infra.execution.progress import Counts
+from infra.run.stages import SHARD_INDEX, EncodeWithClip, SegmentWithSam
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.random_weights import RandomWeightsOptions, write_random_weights
+from pipelines.refcoco_full import BenchmarkOptions, make_plan
 
 MODELS = ("ViT-L-14-336", "RN50x16", "sam_vit_h")
 METHODS = ("P|D1|D3|D4,S",)

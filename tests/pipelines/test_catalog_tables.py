@@ -12,13 +12,13 @@ import oracle
 import oracle_parses
 import pytest
 
-from infra.benchmark import benchmark, make_plan
-from infra.options import BenchmarkOptions, Exit, PrepareOptions
-from infra.prepare import prepare
-from infra.scenes import prepare_scenes
-from infra.shards import read_manifest
+from infra.dataset.scenes import prepare_scenes
+from infra.dataset.shards import read_manifest
+from infra.run.options import Exit
 from operators.methods import catalog
 from operators.methods.models import Encoder, Weights
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.refcoco_full import BenchmarkOptions, benchmark, make_plan
 
 TOLERANCE = 1e-5
 SPLIT = ("refcoco", "val")
@@ -196,7 +196,7 @@ def unresolved(text: str, dtype: str) -> Encoder:
 
 
 def test_rows_run_with_their_own_encoders_unless_others_are_given(scenes, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("infra.benchmark.resolve_encoder", unresolved)
+    monkeypatch.setattr("pipelines.refcoco_full.resolve_encoder", unresolved)
 
     def asked(methods: tuple[str, ...], encoders: tuple[str, ...]) -> dict[str, set[str]]:
         chosen: dict[str, set[str]] = {}

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import operators.segment.grid_proposals
-from infra.benchmark import benchmark
+from infra.dataset.scenes import prepare_scenes
+from infra.dataset.shards import read_bank, read_manifest, read_shard
 from infra.errors import InputError
-from infra.grid import GridOptions, propose_grid
-from infra.options import BenchmarkOptions, Exit, PrepareOptions
-from infra.prepare import prepare
-from infra.scenes import prepare_scenes
-from infra.shards import read_bank, read_manifest, read_shard
+from infra.run.options import Exit
 from operators.segment.grid_proposals import GridProposal
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.propose_grid import GridOptions, propose_grid
+from pipelines.refcoco_full import BenchmarkOptions, benchmark
 
 BOXES = [[3.0, 4.0, 30.0, 25.0], [10.0, 8.0, 40.0, 33.0]]
 

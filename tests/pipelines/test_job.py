@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.benchmark import benchmark
-from infra.options import BenchmarkOptions, Exit, PrepareOptions, main
-from infra.prepare import prepare
+from infra.run.command_line import run_job
+from infra.run.options import Exit
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.refcoco_full import BenchmarkOptions, benchmark
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_PACKAGE_BYTES = 20 * 2**20
@@ -76,7 +77,7 @@ def test_two_pools_that_cannot_fit_end_at_once(
 ) -> None:
     models = ["--encoders", tiny_vit, "--segmenter", tiny_sam, "--methods", "D4", "--device", "cuda"]
     started_s = time.monotonic()
-    status = main(BenchmarkOptions, benchmark, ["--data", shards, "--out", str(tmp_path), *models])
+    status = run_job(BenchmarkOptions, benchmark, ["--data", shards, "--out", str(tmp_path), *models])
     assert status == Exit.BAD_INPUT
     assert time.monotonic() - started_s < 10
     message = capsys.readouterr().err

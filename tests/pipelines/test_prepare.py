@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.options import Exit, PrepareOptions, main
-from infra.prepare import prepare
-from infra.shards import read_bank, read_manifest, read_parsed_bank, read_shard
+from infra.dataset.shards import read_bank, read_manifest, read_parsed_bank, read_shard
+from infra.run.command_line import run_job
+from infra.run.options import Exit
+from pipelines.prepare_refcoco import PrepareOptions, prepare
 
 
 def run(out: Path, **options: object) -> int:
@@ -119,7 +120,7 @@ def test_malformed_lines_are_named(drawn: Path, tmp_path: Path, capsys, line: st
     good = (folder / "refcoco_val.jsonl").read_text().splitlines()
     (folder / "refcoco_val.jsonl").write_text("\n".join([good[0], line, *good[1:]]))
     arguments = ["--reclip", str(folder), "--images", str(drawn / "images"), "--out", str(tmp_path / "out")]
-    status = main(PrepareOptions, prepare, [*arguments, "--executor", "inline"])
+    status = run_job(PrepareOptions, prepare, [*arguments, "--executor", "inline"])
     assert status == Exit.BAD_INPUT
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -143,7 +144,7 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(drawn: Path, tmp_path: P
         "--out",
         str(tmp_path / "o"),
     ]
-    assert main(PrepareOptions, prepare, [*arguments, "--executor", "inline"]) == Exit.BAD_INPUT
+    assert run_job(PrepareOptions, prepare, [*arguments, "--executor", "inline"]) == Exit.BAD_INPUT
     message = capsys.readouterr().err
     assert "refs(unc).p" in message
     assert "open" in message
@@ -156,7 +157,7 @@ def test_duplicate_expression_ids_are_listed(drawn: Path, tmp_path: Path, capsys
     path = folder / "refcoco_val.jsonl"
     path.write_text(path.read_text() + path.read_text().splitlines()[0] + "\n")
     arguments = ["--reclip", str(folder), "--images", str(drawn / "images"), "--out", str(tmp_path / "out")]
-    assert main(PrepareOptions, prepare, [*arguments, "--executor", "inline"]) == Exit.BAD_INPUT
+    assert run_job(PrepareOptions, prepare, [*arguments, "--executor", "inline"]) == Exit.BAD_INPUT
     assert "2 expression ids occur more than once: 0, 1" in capsys.readouterr().err
 
 
@@ -212,6 +213,6 @@ def test_a_parser_or_parse_file_that_is_missing(
 ) -> None:
     common = ["--images", str(drawn / "images"), "--reclip", str(drawn / "reclip"), "--executor", "inline"]
     out = tmp_path / "out"
-    assert main(PrepareOptions, prepare, [*common, "--out", str(out), *arguments]) == Exit.BAD_INPUT
+    assert run_job(PrepareOptions, prepare, [*common, "--out", str(out), *arguments]) == Exit.BAD_INPUT
     assert message in capsys.readouterr().err
     assert not out.exists()

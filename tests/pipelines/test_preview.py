@@ -11,18 +11,19 @@ import pytest
 from PIL import Image
 
 import operators.segment.grid_proposals
-from infra.options import Exit, main
-from infra.preview import PreviewOptions, preview
-from infra.preview_pictures import to_xywh
-from infra.weights import local_file, resolve_encoder
+from infra.run.command_line import run_job
+from infra.run.options import Exit
+from infra.weights.resolve import local_file, resolve_encoder
 from operators.encode.clip_model import ClipModel
 from operators.encode.views import ImageViews
 from operators.methods.variants import variant
+from operators.pictures.preview import to_xywh
 from operators.pixels.geometry import xywh_to_xyxy
 from operators.pixels.masks import decode_masks
 from operators.prompts.text_color import text_color
 from operators.score.assignment import assign
 from operators.segment.grid_proposals import GridProposal
+from pipelines.preview import PreviewOptions, preview
 
 WIDTH, HEIGHT = 120, 90
 BOXES_XYXY = [[5.5, 4, 40, 60], [50, 20, 118, 85], [-8, 30, 30, 95]]
@@ -74,7 +75,7 @@ def test_every_picture_is_written_and_named(image, boxes, tiny_vit, tiny_sam, tm
     out = tmp_path / "out"
     flags = ["--image", image, "--boxes", boxes, "--texts", *TEXTS, "--variants", "P", "B1|D4", "--gallery"]
     models = ["--encoder", tiny_vit, "--segmenter", tiny_sam, "--device", "cpu"]
-    assert main(PreviewOptions, preview, [*flags, *models, "--out", str(out)]) == Exit.COMPLETE
+    assert run_job(PreviewOptions, preview, [*flags, *models, "--out", str(out)]) == Exit.COMPLETE
     told = capsys.readouterr().out
     names = [
         "candidates.png",
@@ -146,7 +147,7 @@ def test_attention_is_changed_and_shown(run, boxes, capsys) -> None:
 def test_attention_that_cannot_be_shown_is_refused(image, boxes, tiny_vit, tiny_resnet, tmp_path, capsys):
     def refused(*flags: str) -> str:
         common = ["--image", image, "--boxes", boxes, "--device", "cpu", "--out", str(tmp_path / "out")]
-        assert main(PreviewOptions, preview, [*common, *flags]) == Exit.BAD_INPUT
+        assert run_job(PreviewOptions, preview, [*common, *flags]) == Exit.BAD_INPUT
         return capsys.readouterr().err
 
     asked = ["--texts", *TEXTS, "--attention"]

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import tiny_models
 
-from infra.ablation import AblationOptions, ablate
-from infra.options import Exit, PrepareOptions, main
-from infra.prepare import prepare
+from infra.run.command_line import run_job
+from infra.run.options import Exit
 from operators.tables.falip import falip_methods, falip_rows
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.prompt_ablation import AblationOptions, ablate
 
 THICKNESSES = "thickness_px=1,2,3,4,5,6"
 
@@ -117,7 +118,7 @@ def test_options_come_from_a_file_too(shards, tiny_vit, tmp_path: Path, capsys) 
         "--encoders",
         tiny_vit,
     ]
-    assert main(AblationOptions, ablate, [*command, "--plan"]) == Exit.COMPLETE
+    assert run_job(AblationOptions, ablate, [*command, "--plan"]) == Exit.COMPLETE
     assert "8 settings in the grid" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
@@ -137,6 +138,6 @@ def test_options_come_from_a_file_too(shards, tiny_vit, tmp_path: Path, capsys) 
 )
 def test_bad_input_ends_with_2(shards, tiny_vit, tmp_path: Path, capsys, flags, expected) -> None:
     common = ["--data", shards, "--out", str(tmp_path), "--encoders", tiny_vit, "--executor", "inline"]
-    assert main(AblationOptions, ablate, [*common, *flags]) == Exit.BAD_INPUT
+    assert run_job(AblationOptions, ablate, [*common, *flags]) == Exit.BAD_INPUT
     assert expected in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.options import main
-from infra.quickstart import METHODS, QuickstartOptions, quickstart
-from infra.quickstart_readme import readme_table, table_in
-from infra.run_record import FinishedRun, read_run
-from infra.shards import read_shard
+from infra.dataset.shards import read_shard
+from infra.readme.quickstart import readme_table, table_in
+from infra.run.command_line import run_job
+from infra.run.record import FinishedRun, read_run
 from operators.pixels.masks import decode_masks, mask_iou
 from operators.tables.metrics import count_predictions
+from pipelines.quickstart import METHODS, QuickstartOptions, quickstart
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def out(tmp_path_factory) -> Path:
     """A finished quickstart with its defaults, in this process."""
     folder = tmp_path_factory.mktemp("quickstart")
-    assert main(QuickstartOptions, quickstart, ["--out", str(folder), "--executor", "inline"]) == 0
+    assert run_job(QuickstartOptions, quickstart, ["--out", str(folder), "--executor", "inline"]) == 0
     return folder
 
 
@@ -130,7 +130,7 @@ def _resized(mask_HW: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
 
 
 def test_doing_it_again_computes_nothing(out, run, capsys):
-    assert main(QuickstartOptions, quickstart, ["--out", str(out), "--executor", "inline"]) == 0
+    assert run_job(QuickstartOptions, quickstart, ["--out", str(out), "--executor", "inline"]) == 0
     assert "computed in this run: nothing" in capsys.readouterr().out
     runs = sorted((out / "runs").iterdir())
     assert len(runs) == 2

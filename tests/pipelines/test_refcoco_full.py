@@ -17,12 +17,14 @@ import numpy as np
 import oracle
 import pytest
 
-import infra.stages
-from infra.benchmark import benchmark, make_plan
-from infra.options import BenchmarkOptions, Exit, PrepareOptions, main
-from infra.prepare import prepare
-from infra.shards import read_manifest, read_shard
+import infra.run.stages
+import pipelines.refcoco_full
+from infra.dataset.shards import read_manifest, read_shard
+from infra.run.command_line import run_job
+from infra.run.options import Exit
 from operators.rows.records import valid_regions
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.refcoco_full import BenchmarkOptions, benchmark, make_plan
 
 METHODS = ("first-box", "P", "I", "P|I")
 DRAWN_METHODS = ("first-box", "P", "I", "C1", "D4", "P|D4", "D1|D3|D4", "D1|D3|D4,S", "P|C1,S")
@@ -167,8 +169,8 @@ def swap_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def reverse_banks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The caption bank is read in another order than the file's."""
-    original = infra.stages.read_bank
-    monkeypatch.setattr(infra.stages, "read_bank", lambda *a: original(*a)[::-1])
+    original = infra.run.stages.read_bank
+    monkeypatch.setattr(infra.run.stages, "read_bank", lambda *a: original(*a)[::-1])
 
 
 @pytest.mark.parametrize("mutate", [reverse_regions, swap_variants, swap_proposals, reverse_banks])
@@ -211,8 +213,8 @@ def test_a_finished_run_imports_neither_ray_nor_torch(data, tiny_vit, tmp_path: 
     before = tables(tmp_path)
     flags = ["--data", data(2), "--out", str(tmp_path), "--methods", *METHODS, "--encoders", tiny_vit]
     code = (
-        "import sys; from infra.options import *; from infra.benchmark import benchmark; "
-        f"status = main(BenchmarkOptions, benchmark, {flags!r}); "
+        "import sys; from pipelines.refcoco_full import main; "
+        f"status = main({flags!r}); "
         "print({m for m in ('ray', 'torch') if m in sys.modules}); sys.exit(status)"
     )
     finished = run_recipe("-c", code, timeout_s=30)
@@ -289,7 +291,7 @@ def test_a_deleted_part_is_incomplete_until_rerun(data, tiny_vit, tmp_path: Path
     victim = next(tmp_path.glob("artifacts/predictions/*/shard-00001*"))
     victim.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(infra.benchmark, "make_missing", lambda plan, executor: None)
+        patch.setattr(pipelines.refcoco_full, "make_missing", lambda plan, executor: None)
         assert benchmark(run_options) == Exit.INCOMPLETE
     assert benchmark(run_options) == Exit.COMPLETE
     assert tables(tmp_path) == before
@@ -321,7 +323,7 @@ def test_bad_options_end_with_2_before_anything_is_loaded(data, tiny_vit, tmp_pa
         "inline",
         *flags,
     ]
-    assert main(BenchmarkOptions, benchmark, command) == Exit.BAD_INPUT
+    assert run_job(BenchmarkOptions, benchmark, command) == Exit.BAD_INPUT
     assert expected in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -390,7 +392,7 @@ def test_spoiled_weights_end_with_2_before_any_actor(
         "ray",
     ]
     started_ray = "ray" in sys.modules and sys.modules["ray"].is_initialized()
-    assert main(BenchmarkOptions, benchmark, command) == Exit.BAD_INPUT
+    assert run_job(BenchmarkOptions, benchmark, command) == Exit.BAD_INPUT
     message = capsys.readouterr().err
     assert expected in message
     assert "open_clip_model.safetensors" in message

@@ -15,10 +15,11 @@ from xml.etree import ElementTree
 import pytest
 from PIL import Image
 
-from infra.benchmark import benchmark
-from infra.options import BenchmarkOptions, Exit, PrepareOptions, main
-from infra.prepare import prepare
-from infra.report import REPORT, ReportOptions, report, write_report
+from infra.run.command_line import run_job
+from infra.run.options import Exit
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.refcoco_full import BenchmarkOptions, benchmark
+from pipelines.report import REPORT, ReportOptions, report, write_report
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -239,7 +240,7 @@ def test_attention_is_left_out_where_the_weights_are_not(run: Path, page: str, t
 
 
 def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(ReportOptions, report, list(arguments)) == Exit.BAD_INPUT
+    assert run_job(ReportOptions, report, list(arguments)) == Exit.BAD_INPUT
     return capsys.readouterr().err
 
 

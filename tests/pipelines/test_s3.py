@@ -17,11 +17,12 @@ import tenacity
 from s3_server import BUCKET, CANARIES, S3
 from s3fs import S3FileSystem
 
-from infra import storage_faults
-from infra.benchmark import benchmark
-from infra.grid import GridOptions, propose_grid
-from infra.options import BenchmarkOptions, Exit, PrepareOptions, main
-from infra.prepare import prepare
+from infra.files import faults as storage_faults
+from infra.run.command_line import run_job
+from infra.run.options import Exit
+from pipelines.prepare_refcoco import PrepareOptions, prepare
+from pipelines.propose_grid import GridOptions, propose_grid
+from pipelines.refcoco_full import BenchmarkOptions, benchmark
 
 METHODS = ("first-box", "P", "P|D4,S")
 FLAGS = ("--proposals", "gold", "--methods", *METHODS)
@@ -62,13 +63,13 @@ def prepare_and_run(
 ) -> None:
     inputs = ["--images", f"{source}/images", "--reclip", f"{source}/{annotations}".removesuffix("/.")]
     argv = [*inputs, "--out", f"{home}/shards", "--images-per-shard", "3", "--executor", executor]
-    assert main(PrepareOptions, prepare, argv) == Exit.COMPLETE
+    assert run_job(PrepareOptions, prepare, argv) == Exit.COMPLETE
     run(f"{home}/shards", f"{home}/out", models, executor)
 
 
 def run(data: str, out: str, models: list[str], executor: str = "inline") -> None:
     argv = ["--data", data, "--out", out, "--executor", executor, *models, *FLAGS]
-    assert main(BenchmarkOptions, benchmark, argv) == Exit.COMPLETE
+    assert run_job(BenchmarkOptions, benchmark, argv) == Exit.COMPLETE
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -201,18 +202,22 @@ def test_grid_proposals_on_s3(s3: S3, models, tmp_path: Path, tiny_sam: str) -> 
 
 def test_refused_before_any_work(s3: S3, shards: str, models, monkeypatch, capfd) -> None:
     argv = ["--data", shards, "--executor", "inline", *models, *FLAGS]
-    assert main(BenchmarkOptions, benchmark, [*argv, "--out", "s3://absent-bucket/out"]) == Exit.BAD_INPUT
+    assert run_job(BenchmarkOptions, benchmark, [*argv, "--out", "s3://absent-bucket/out"]) == Exit.BAD_INPUT
     assert "error: s3://absent-bucket/out/artifacts" in (said := capfd.readouterr().err)
     assert "there is no such bucket; create it" in said
     with s3_server.proxy_before(s3) as proxy:
         proxy.fault = lambda method, path: "AccessDenied" if method == "PUT" else None
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         S3FileSystem.clear_instance_cache()
-        assert main(BenchmarkOptions, benchmark, [*argv, "--out", f"{s3.url}/refused/out"]) == Exit.BAD_INPUT
+        assert (
+            run_job(BenchmarkOptions, benchmark, [*argv, "--out", f"{s3.url}/refused/out"]) == Exit.BAD_INPUT
+        )
         assert "access denied (AccessDenied" in capfd.readouterr().err
         proxy.fault = lambda method, path: "SlowDown"
         monkeypatch.setattr(storage_faults, "wait_random_exponential", lambda **_: tenacity.wait_none())
-        assert main(BenchmarkOptions, benchmark, [*argv, "--out", f"{s3.url}/refused/out"]) == Exit.INCOMPLETE
+        assert (
+            run_job(BenchmarkOptions, benchmark, [*argv, "--out", f"{s3.url}/refused/out"]) == Exit.INCOMPLETE
+        )
         said = capfd.readouterr().err
         S3FileSystem.clear_instance_cache()
     assert f"error: {shards}/manifest.json: still failing after 8 attempts" in said
@@ -243,11 +248,11 @@ def test_addresses_with_credentials_are_refused(address: str, tmp_path: Path, ca
         ("config", address),
     ):
         flags = [part for name, text in ({**plain, option: value}).items() for part in (f"--{name}", text)]
-        assert main(BenchmarkOptions, benchmark, flags) == Exit.BAD_INPUT
+        assert run_job(BenchmarkOptions, benchmark, flags) == Exit.BAD_INPUT
         file = tmp_path / "config.yaml"
         file.write_text(json.dumps({**plain, option: [value] if option == "encoders" else value}))
         if option != "config":
-            assert main(BenchmarkOptions, benchmark, ["--config", str(file)]) == Exit.BAD_INPUT
+            assert run_job(BenchmarkOptions, benchmark, ["--config", str(file)]) == Exit.BAD_INPUT
         printed = capfd.readouterr()
         assert "no credentials in addresses; give this machine an instance role" in printed.err
         assert_no_canary(*printed)

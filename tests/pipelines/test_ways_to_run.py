@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.options import PrepareOptions
-from infra.prepare import prepare
+from pipelines.prepare_refcoco import PrepareOptions, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pipelines", "operators", "infra")

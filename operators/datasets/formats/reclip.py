@@ -19,6 +19,7 @@ from operators.datasets.formats.annotations import (
     image_file_name,
     parse_json,
 )
+from operators.datasets.formats.folder import Folder, Found, SplitReader
 
 
 class _Line(RefRecord):
@@ -32,6 +33,21 @@ class _Detection(FileRecord):
 
 _DETECTION_LIST = TypeAdapter(list[_Detection])
 _DETECTION_DICT = TypeAdapter(dict[str, list[BoxXYWH]])
+
+
+def open_folder(folder: Folder, dataset: str) -> SplitReader:
+    """Return what reads the splits of a dataset from a folder with ReCLIP's jsonl files."""
+    names = folder.names()
+
+    def read(split: str) -> Found | None:
+        name = split_file_name(dataset, split)
+        if name not in names:
+            return None
+        return Found(
+            list(read_split(folder.read(name), folder.place(name), dataset, split)), folder.place(name)
+        )
+
+    return read
 
 
 def split_file_name(dataset: str, split: str) -> str:

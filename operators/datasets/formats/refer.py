@@ -18,8 +18,8 @@ from operators.datasets.formats.annotations import (
     image_file_name,
     parse_json,
 )
+from operators.datasets.formats.folder import Folder, Found, Layout, SplitReader
 from operators.datasets.formats.restricted_pickle import PickleRefused, load_plain_pickle
-from operators.datasets.splits import belongs_to_split
 
 
 class _Instances(FileRecord):
@@ -32,6 +32,34 @@ class _Ref(RefRecord):
 
 _REFS = TypeAdapter(list[_Ref])
 NOTHING = Gold()
+INSTANCES = "instances.json"
+
+
+def layout(pickle: str, flat: bool) -> Layout:
+    """Return how a dataset is read from REFER's folders: `<dataset>/instances.json` and `<dataset>/<pickle>`.
+
+    Args:
+        pickle: name of the file of references.
+        flat: whether files that lie in the folder itself may be this dataset's.
+    """
+
+    def open_folder(folder: Folder, dataset: str) -> SplitReader:
+        own = folder.below(dataset)
+        places = [own, folder] if flat else [own]
+        home = next((place for place in places if {INSTANCES, pickle} <= place.names()), None)
+        gold: dict[str, Gold] = {}
+
+        def read(split: str) -> Found | None:
+            if home is None:
+                return None
+            if not gold:
+                gold.update(read_instances(home.read(INSTANCES), home.place(INSTANCES)))
+            name = home.place(pickle)
+            return Found(list(read_split(home.read(pickle), name, gold, dataset, split)), name)
+
+        return read
+
+    return open_folder
 
 
 def read_instances(data: bytes, name: str) -> dict[str, Gold]:
@@ -88,3 +116,16 @@ def read_split(
                 place=f"{name}[{index}]",
                 segmentations=objects.segmentations,
             )
+
+
+def belongs_to_split(ref_split: str, split: str) -> bool:
+    """Apply REFER's split rule to the split string of a reference.
+
+    testA and testB match when their last letter occurs in it, `test` when it contains "test", others when
+    equal (rec_scoring spec section 2.2).
+    """
+    if split in ("testA", "testB"):
+        return split[-1] in ref_split
+    if split == "test":
+        return "test" in ref_split
+    return ref_split == split

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.datasets.splits import PUBLISHED
+from operators.datasets.registry import published_size
 from operators.methods.catalog import FIRST_BOX
 from operators.tables.published import Settings, assumed_results, published_results
 
@@ -95,7 +95,7 @@ def test_falip_with_an_assumption(settings: str, proposals: str) -> None:
 def test_every_number_is_of_a_known_split_and_a_percentage() -> None:
     assumed = {settings: number for settings, (number, _) in assumed_results().items()}
     for settings, number in [*published_results().items(), *assumed.items()]:
-        assert settings.split in PUBLISHED[settings.dataset]
+        assert published_size(settings.dataset, settings.split)
         assert settings.proposals in ("gold", "detections")
         assert 0 < number.accuracy < 100
 

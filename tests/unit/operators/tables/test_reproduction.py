@@ -8,7 +8,7 @@ import io
 import numpy as np
 import pytest
 
-from operators.datasets.splits import PUBLISHED
+from operators.datasets.registry import published_size
 from operators.methods.catalog import FIRST_BOX, find_method
 from operators.methods.method import Method
 from operators.methods.models import Encoder, Segmenter, Weights
@@ -20,7 +20,7 @@ from operators.tables.reproduction import compare, reproduction_cells, reproduct
 
 VAL = ("refcoco", "val")
 PARSED = {VAL: ["en_core_web_sm-3.0.0"]}
-WHOLE = PUBLISHED["refcoco"]["val"].expressions
+WHOLE = published_size("refcoco", "val").expressions
 FGVP = "P|D1|D3|D4,S"
 
 

@@ -1,0 +1,101 @@
+"""How many actors of what size each stage of a stream gets, and whether they fit. Pure arithmetic, no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infra.execution.settings import Settings
+from infra.execution.stage import Stage
+
+LIGHT_CPUS = 0.25
+LEAST_CPUS = 0.01
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """CPUs and GPUs of a cluster."""
+
+    cpus: float
+    gpus: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+
+    def holds(self, other: Capacity) -> bool:
+        """Say whether it has at least as much of everything."""
+        return self.cpus >= other.cpus and self.gpus >= other.gpus
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The actors of one stage; without actors it runs as tasks."""
+
+    least_actors: int
+    most_actors: int
+    num_cpus: float = LIGHT_CPUS
+    num_gpus: float = 0.0
+
+    def least(self) -> Capacity:
+        """Return what must be there before anything runs."""
+        slots = max(self.least_actors, 1)
+        return Capacity(slots * self.num_cpus, slots * self.num_gpus)
+
+
+def size_pools(stages: Sequence[Stage], settings: Settings, live: Capacity, most: Capacity) -> list[Pool]:
+    """Size the pools so that every stage of a stream can run at once.
+
+    A stage without a model takes a small share of a CPU. Model stages take an equal share of a GPU where the
+    device is one; otherwise they split the CPUs that are left, `threads` to an actor. A stream whose pools do
+    not fit together waits for ever (measured), so on a small machine the shares shrink before that happens.
+
+    Args:
+        stages: in order.
+        settings: device, threads, and the number of actors if the user has fixed it.
+        live: what the cluster has.
+        most: what it can grow to; `live` without an autoscaler.
+    """
+    models = max(1, sum(stage.size == "model" for stage in stages))
+    light_cpus = LIGHT_CPUS * (sum(stage.size != "model" for stage in stages) + 1)
+    if settings.device == "cpu":
+        free_cpus = most.cpus - light_cpus
+        per_actor = float(settings.threads)
+        most_actors = settings.actors or max(1, int(free_cpus // (per_actor * models)))
+        least_actors = settings.actors or 1
+        share = min(per_actor, max(free_cpus, 0.0) / (models * least_actors))
+        model = Pool(least_actors, most_actors, num_cpus=max(_hundredths(share), LEAST_CPUS))
+    else:
+        most_actors = settings.actors or max(1, int(most.gpus))
+        least_actors = settings.actors or max(1, int(live.gpus))
+        model = Pool(least_actors, most_actors, num_gpus=_hundredths(1 / models))
+    sizes = {"model": model, "light": Pool(1, 1), "task": Pool(0, 0)}
+    return [sizes[stage.size] for stage in stages]
+
+
+def needed(pools: Sequence[Pool]) -> Capacity:
+    """Return what all pools need before anything runs."""
+    least = [pool.least() for pool in pools]
+    return Capacity(round(sum(c.cpus for c in least), 4), round(sum(c.gpus for c in least), 4))
+
+
+def explain(stages: Sequence[Stage], pools: Sequence[Pool], capacity: Capacity) -> str:
+    """Say what is needed, stage by stage, what there is, and what is missing."""
+    need = needed(pools)
+    parts = []
+    for stage, pool in zip(stages, pools, strict=True):
+        name = getattr(stage.operator, "__name__", str(stage.operator))
+        gpus = f" + {pool.num_gpus:g} GPU" if pool.num_gpus else ""
+        parts.append(f"{name} {max(pool.least_actors, 1)} x ({pool.num_cpus:g} CPU{gpus})")
+    short = []
+    if need.gpus > capacity.gpus:
+        short.append(f"{need.gpus - capacity.gpus:g} GPUs")
+    if need.cpus > capacity.cpus:
+        short.append(f"{need.cpus - capacity.cpus:g} CPUs")
+    return (
+        f"the stages need {need} at once: {', '.join(parts)}; the cluster has {capacity}: "
+        f"{' and '.join(short)} missing"
+    )
+
+
+def _hundredths(value: float) -> float:
+    return int(value * 100) / 100

@@ -1,0 +1,1 @@
+"""One image: what a preview is asked for, and how similar regions and texts are."""

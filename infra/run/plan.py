@@ -1,0 +1,168 @@
+"""What a run needs, what of it exists, and what is left to make. Imports neither ray nor torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+from infra.dataset.shards import Manifest, Shard, Split
+from infra.execution.settings import Settings
+from infra.run.artifacts import Address, ArtifactStore
+from operators.methods.models import Encoder, Segmenter
+from operators.methods.products import Features, Masks, Predictions, Product, Texts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run as data: it travels to every actor.
+
+    Attributes:
+        data: folder of the prepared shards.
+        store: artifacts folder.
+        shards: the shards to cover, in manifest order.
+        splits: the chosen dataset splits.
+        predictions: the products asked for; everything else follows from them.
+        redo: parts that this run makes anew although they exist.
+    """
+
+    data: str
+    store: ArtifactStore
+    shards: tuple[Shard, ...]
+    splits: tuple[Split, ...]
+    predictions: tuple[Predictions, ...]
+    settings: Settings = field(default_factory=Settings)
+    redo: frozenset[Address] = frozenset()
+
+    @cached_property
+    def shards_by_index(self) -> dict[int, Shard]:
+        """Return the shards by their number."""
+        return {shard.index: shard for shard in self.shards}
+
+    @cached_property
+    def banks(self) -> dict[tuple[str, str], Split]:
+        """Return the chosen splits by (dataset, split)."""
+        return {(split.dataset, split.split): split for split in self.splits}
+
+    def address(self, product: Product, shard: Shard | None = None) -> Address:
+        """Return where a part lies; texts belong to a split, everything else to a shard."""
+        if isinstance(product, Texts):
+            split = self.banks[product.dataset, product.split]
+            return Address(product.folder, f"{product.dataset}-{product.split}", split.bank_digest)
+        assert shard is not None
+        digest = shard.row_digest if isinstance(product, Predictions) else shard.image_digest
+        return Address(product.folder, shard.stem, digest)
+
+    def _lacks(self, product: Product, shard: Shard | None = None) -> bool:
+        address = self.address(product, shard)
+        return address in self.redo or not self.store.has(address)
+
+    def missing_predictions(self, shard: Shard) -> list[Predictions]:
+        """Return the predictions of a shard that have no part yet."""
+        return [p for p in self.predictions if self._lacks(p, shard)]
+
+    def missing_features(self, shard: Shard) -> list[Features]:
+        """Return the features that the missing predictions of a shard need and that have no part yet."""
+        needed = _distinct(f for p in self.missing_predictions(shard) for row in p.features() for f in row)
+        return [f for f in needed if self._lacks(f, shard)]
+
+    def missing_masks(self, shard: Shard) -> list[Masks]:
+        """Return the masks that the missing features of a shard need and that have no part yet."""
+        needed = _distinct(f.masks for f in self.missing_features(shard) if f.masks)
+        return [m for m in needed if self._lacks(m, shard)]
+
+    def missing_texts(self) -> list[Texts]:
+        """Return the text parts that some missing prediction needs and that do not exist."""
+        pending = _distinct(p for shard in self.shards for p in self.missing_predictions(shard))
+        needed = _distinct(t for p in pending for row in p.texts() for t in row)
+        return [t for t in needed if self._lacks(t)]
+
+    def missing_models(self) -> tuple[list[Encoder], list[Segmenter]]:
+        """Return the models that some missing part needs."""
+        encoders = [text.encoder for text in self.missing_texts()]
+        encoders += [f.encoder for shard in self.shards for f in self.missing_features(shard)]
+        segmenters = [m.segmenter for shard in self.shards for m in self.missing_masks(shard)]
+        return _distinct(encoders), _distinct(segmenters)
+
+    def pending_shards(self) -> list[Shard]:
+        """Return the shards that still lack a prediction."""
+        return [shard for shard in self.shards if self.missing_predictions(shard)]
+
+    def needed_files(self) -> list[str]:
+        """Return the names of the shards and caption banks that the missing parts are made from."""
+        banks = [self.banks[text.dataset, text.split].bank for text in self.missing_texts()]
+        return [shard.name for shard in self.pending_shards()] + _distinct(banks)
+
+    def planned_expressions(self) -> dict[tuple[str, str], int]:
+        """Return the number of expressions by (dataset, split), from the manifest."""
+        return {
+            (s.dataset, s.split): sum(shard.expressions.get(s.name, 0) for shard in self.shards)
+            for s in self.splits
+        }
+
+
+def choose_shards(manifest: Manifest, splits: Sequence[Split], limit: int | None) -> tuple[Shard, ...]:
+    """Return the shards that hold a chosen split, whole, up to the first `limit` images.
+
+    A limit is rounded up to whole shards, so that its parts serve the full run too.
+    """
+    names = {split.name for split in splits}
+    chosen: list[Shard] = []
+    for shard in manifest.shards:
+        if limit is not None and sum(s.images for s in chosen) >= limit:
+            break
+        if names & set(shard.expressions):
+            chosen.append(shard)
+    return tuple(chosen)
+
+
+def describe(plan: Plan) -> str:
+    """Say what a run covers, what exists and what will be made."""
+    pending = plan.pending_shards()
+    features = [(f, s) for s in pending for f in plan.missing_features(s)]
+    needed = sum(
+        len(_distinct(f for p in plan.missing_predictions(s) for row in p.features() for f in row))
+        for s in pending
+    )
+    expressions = plan.planned_expressions()
+    lines = {product.unseeded for product in plan.predictions}
+    rows = [
+        ("images", f"{sum(s.images for s in plan.shards)} in {len(plan.shards)} shards"),
+        ("regions", f"{sum(s.regions for s in plan.shards)}"),
+        ("expressions", ", ".join(f"{d} {s}: {n}" for (d, s), n in expressions.items())),
+        ("rows of the table", f"{len(lines)} (method x encoders x proposals)"),
+        ("predictions", _progress(len(plan.predictions) * len(plan.shards), len(_pairs(plan, pending)))),
+        ("features", _progress(needed, len(features)) if pending else "not needed"),
+        ("masks", f"{sum(len(plan.missing_masks(s)) for s in pending)} parts to make"),
+        ("texts to encode", f"{len(plan.missing_texts())} caption banks" if plan.missing_texts() else "none"),
+        ("artifacts", plan.store.root),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(["Plan"] + [f"  {name:<{width}}  {value}" for name, value in rows])
+
+
+def totals(plan: Plan) -> dict[str, int]:
+    """Return how much of each reported event the run will see."""
+    pending = plan.pending_shards()
+    scored = 0
+    for shard in pending:
+        for product in plan.missing_predictions(shard):
+            scored += sum(shard.expressions.get(f"{d}/{s}", 0) for d, s, _ in product.splits)
+    encoded = sum(s.images for s in pending if plan.missing_features(s))
+    segmented = sum(s.images * len(plan.missing_masks(s)) for s in pending)
+    return {"images segmented": segmented, "images encoded": encoded, "expressions scored": scored}
+
+
+def _progress(total: int, missing: int) -> str:
+    return f"{total} parts, {total - missing} exist, {missing} to make"
+
+
+def _pairs(plan: Plan, shards: Iterable[Shard]) -> list[tuple[Shard, Predictions]]:
+    return [(shard, product) for shard in shards for product in plan.missing_predictions(shard)]
+
+
+def _distinct(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))

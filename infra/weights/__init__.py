@@ -1,0 +1,1 @@
+"""Checkpoints: named, fetched once a node, checked before anything loads them."""
