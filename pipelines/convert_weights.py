@@ -5,23 +5,19 @@ Example: python pipelines/convert_weights.py --source ViT-B-32.pt --out weights/
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
-
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
+
 from infra.errors import InputError
 from infra.files import storage
 from infra.run.command_line import run_job
 from infra.run.options import Exit, Options
 from infra.weights.checkpoint_card import write_card
-from infra.weights.checkpoint_check import require_clip_fits
 from infra.weights.checkpoint_files import fetch, file_facts, written_whole
 from infra.weights.published import PUBLISHED, Published, with_hash
 
@@ -94,6 +90,8 @@ def _run_child(source: str, out: str) -> None:
 
 
 def _require_fits(path: str, known: Published) -> None:
+    from operators.encode.encoders.open_clip import require_clip_fits
+
     try:
         require_clip_fits(path, known.architecture, known.quick_gelu)
     except ValueError as problem:

@@ -1,31 +1,32 @@
 """Show what drawings look like on one image, and which of its regions each text is assigned to.
 
-Example: python pipelines/preview.py --image dog.jpg --texts dog bowl --variants P D4 --out preview
+Example: python pipelines/preview.py --image dog.jpg --texts dog bowl --drawings P D4 --out preview
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
-
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
 
 from infra.errors import InputError
 from infra.execution.inline import find_device
 from infra.files import storage
-from infra.preview.input import read_boxes_xyxy, read_image, read_points_xy, read_variants
+from infra.preview.input import read_boxes_xyxy, read_drawings, read_image, read_points_xy
 from infra.preview.scores import score
 from infra.run.command_line import run_job
 from infra.run.options import Exit, Options
 from infra.weights.checkpoint_check import check_weights, require_attention
-from infra.weights.resolve import local_file, resolve_encoder, resolve_segmenter
+from infra.weights.encoders import resolve_encoder
+from infra.weights.segmenters import resolve_segmenter
+from infra.weights.sources import local_file
 from operators.foveal import FovealAttention
 from operators.methods.method import prompted
 from operators.methods.models import Encoder, Segmenter, weights_label
@@ -55,6 +56,8 @@ POINTS_PER_BATCH = 64
 class PreviewOptions(Options):
     """Draw on one image, assign its regions to texts, and write pictures of all of it."""
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"variants": "drawings"}
+
     image: str
     """JPEG, PNG or WebP file; any fsspec URL."""
     out: str
@@ -65,7 +68,7 @@ class PreviewOptions(Options):
     """JSON file with candidate boxes in pixels, [[x1, y1, x2, y2], ...]."""
     points: str | None = None
     """JSON file with points in pixels, [[x, y], ...], for SAM; without boxes and points it gets a grid."""
-    variants: tuple[str, ...] = ("D4",)
+    drawings: tuple[str, ...] = ("D4",)
     """Drawings in paper notation (P D4, or 'P|D4'); a similarity is the mean over all of them. As an
     extension a colour may be that of the text: 'D2(mask_color=text)'."""
     encoder: str = "clip-shapes"
@@ -91,17 +94,17 @@ def preview(options: PreviewOptions) -> int:
             encoder does not know, and for a gallery of an image in which SAM finds nothing.
     """
     _check_texts(options)
-    variants = read_variants(options.variants)
+    drawings = read_drawings(options.drawings)
     image, sha256 = read_image(options.image)
     if options.boxes and options.points:
         raise InputError("--boxes and --points: give one of them")
     boxes_xyxy = read_boxes_xyxy(options.boxes, image.size) if options.boxes else None
     points_xy = read_points_xy(options.points, image.size) if options.points else None
     encoder = resolve_encoder(options.encoder) if options.texts else None
-    draws_masks = options.gallery or any(drawing.mask_source != "none" for drawing in variants)
+    draws_masks = options.gallery or any(drawing.mask_source != "none" for drawing in drawings)
     segmenter = resolve_segmenter(options.segmenter) if draws_masks or boxes_xyxy is None else None
     storage.require_writable(options.out)
-    _check_attention(options, variants, encoder)
+    _check_attention(options, drawings, encoder)
     check_weights([encoder] if encoder else [], [segmenter] if segmenter else [])
     device = find_device(options.device)
 
@@ -114,22 +117,22 @@ def preview(options: PreviewOptions) -> int:
     origin = options.boxes or options.points or "a grid of points"
     print(f"{len(boxes_xyxy)} regions from {origin}")
     if encoder:
-        from operators.encode.clip_model import ClipModel
+        from operators.encode.encoder import load_encoder
 
         scene = _scene(image, boxes_xyxy, masks_NHW, device)
-        model = ClipModel(encoder, local_file(encoder.weights), device)
+        model = load_encoder(encoder, local_file(encoder.weights), device)
         prompts = [prompted(options.template, text) for text in options.texts]
-        found = score(scene, variants, prompts, model, options.assign)
+        found = score(scene, drawings, prompts, model, options.assign)
         _print_pairs(options, found)
-        for name, meaning, picture in drawn_pictures(options.texts, scene, variants, found):
+        for name, meaning, picture in drawn_pictures(options.texts, scene, drawings, found):
             _write(options, name, meaning, png(picture))
         if options.attention and len(boxes_xyxy):
             meaning = "attention before and after the mask"
             if len(boxes_xyxy) > ATTENTION_REGIONS:
                 meaning += f", of the first {ATTENTION_REGIONS} of {len(boxes_xyxy)} regions"
-            _write(options, "attention.png", meaning, png(attention_picture(scene, variants, model)))
+            _write(options, "attention.png", meaning, png(attention_picture(scene, drawings, model)))
         models: list[Encoder | Segmenter] = [encoder, segmenter] if segmenter else [encoder]
-        record = _record(options, scene, variants, models, found) | {"image_sha256": sha256}
+        record = _record(options, scene, drawings, models, found) | {"image_sha256": sha256}
         _write(options, "result.json", "the result as data", json.dumps(record, indent=1).encode())
         print(f"weights: {weights_label(models)}")
     if options.gallery:
@@ -152,17 +155,17 @@ def _check_texts(options: PreviewOptions) -> None:
         raise InputError(f"--template {options.template!r} has no {{}} for the text")
 
 
-def _check_attention(options: PreviewOptions, variants: list[Variant], encoder: Encoder | None) -> None:
-    masked = [v for v in variants if isinstance(v.attention, FovealAttention) and not v.colored_by_text]
+def _check_attention(options: PreviewOptions, drawings: list[Variant], encoder: Encoder | None) -> None:
+    masked = [v for v in drawings if isinstance(v.attention, FovealAttention) and not v.colored_by_text]
     if options.attention and not masked:
-        raise InputError("--attention: no drawing of --variants has a mask to show; add one, such as I+FA")
-    for drawing in variants:
+        raise InputError("--attention: no drawing of --drawings has a mask to show; add one, such as I+FA")
+    for drawing in drawings:
         if encoder and drawing.attention is not None:
-            require_attention(f"--variants {drawing.code}", encoder, drawing.attention)
+            require_attention(f"--drawings {drawing.code}", encoder, drawing.attention)
 
 
 def _segment(image: Image, boxes_xyxy: Boxes, segmenter: Segmenter, device: str) -> BoolMasks:
-    from operators.segment.operator import load_segmenter
+    from operators.segment.segmenter import load_segmenter
 
     sam = load_segmenter(segmenter, local_file(segmenter.weights), device)
     return sam.segment(to_array(image), boxes_xyxy)
@@ -175,18 +178,17 @@ def _propose(
 
     As in the pipeline, what has no area is no region.
     """
-    from operators.segment.grid_proposals import grid_proposals, grid_settings
-    from operators.segment.operator import load_segmenter
-    from operators.segment.point_proposals import regions_at_points
+    from operators.segment.proposals import grid_settings
+    from operators.segment.segmenter import load_segmenter
 
     sam, pixels = load_segmenter(segmenter, local_file(segmenter.weights), device), to_array(image)
     if points_xy is not None:
-        boxes_xyxy, masks = regions_at_points(sam, pixels, points_xy)
+        boxes_xyxy, masks = sam.regions_at_points(pixels, points_xy)
     else:
         settings = replace(
             grid_settings(segmenter), points_per_batch=POINTS_PER_BATCH, min_area_px=segmenter.min_area_px
         )
-        proposals = grid_proposals(sam, pixels, settings)
+        proposals = sam.regions_on_grid(pixels, settings)
         boxes_xyxy = xywh_to_xyxy(np.array([proposal.box_xywh for proposal in proposals]))
         frame_hw = sam.frame_size_px(image.height, image.width)
         masks = np.array([proposal.mask_HW for proposal in proposals], dtype=np.bool_).reshape(-1, *frame_hw)
@@ -218,7 +220,7 @@ def _chosen(masks_NHW: BoolMasks, first: bool) -> list[int]:
 def _record(
     options: PreviewOptions,
     scene: Scene,
-    variants: list[Variant],
+    drawings: list[Variant],
     models: list[Encoder | Segmenter],
     found: Found,
 ) -> dict[str, Any]:
@@ -233,8 +235,8 @@ def _record(
         "candidates_xyxy": scene.boxes_xyxy.tolist(),
         "texts": options.texts,
         "similarity": found.similarity_NM.tolist(),
-        "similarity_by_variant": found.similarity_VNM.tolist(),
-        "variants": [drawing.model_dump(mode="json") for drawing in variants],
+        "similarity_by_drawing": found.similarity_VNM.tolist(),
+        "drawings": [drawing.model_dump(mode="json") for drawing in drawings],
         "models": [model.model_dump(mode="json") for model in models],
         "weights": weights_label(models),
         "options": options.model_dump(mode="json"),

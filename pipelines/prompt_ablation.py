@@ -7,11 +7,10 @@ Example: python pipelines/prompt_ablation.py --data shards --out out --drawings 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
-
-from collections.abc import Sequence
 
 from infra.errors import InputError
 from infra.files import storage

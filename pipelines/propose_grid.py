@@ -6,12 +6,11 @@ Example: python pipelines/propose_grid.py --data shards --out shards-grid --segm
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
-
-from collections.abc import Sequence
-from typing import Any
 
 from infra.dataset.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest
 from infra.errors import InputError
@@ -27,7 +26,7 @@ from infra.run.plan import Plan
 from infra.run.proposing import PROPOSAL_SET, ProposeGrid
 from infra.run.stages import SHARD_INDEX, ReadShard
 from infra.weights.checkpoint_check import check_weights
-from infra.weights.resolve import resolve_segmenter
+from infra.weights.segmenters import resolve_segmenter
 
 
 class GridOptions(ExecutorOptions):

@@ -6,14 +6,13 @@ Example: python pipelines/random_weights.py --models ViT-B-32 RN50 --out weights
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
-
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
 
 from infra.errors import InputError
 from infra.files import storage
@@ -21,7 +20,8 @@ from infra.run.command_line import run_job
 from infra.run.options import Exit, Options
 from infra.weights.checkpoint_card import write_card
 from infra.weights.checkpoint_files import written_whole
-from infra.weights.resolve import QUICK_GELU_SUFFIX, SEGMENTERS
+from infra.weights.segmenters import SEGMENTERS
+from infra.weights.sources import QUICK_GELU_SUFFIX
 
 SAM_PREFIX = "sam_"
 SEEDS = 2**32
@@ -69,7 +69,7 @@ def _is_sam(name: str) -> bool:
 
 def _skeleton(name: str) -> Any:
     """Build a model on `meta`: names, shapes and types of its parameters, without memory."""
-    from operators.encode.clip_model import build_clip
+    from operators.encode.encoders.open_clip import build_clip
     from operators.segment.sam_architectures import build_sam
 
     try:

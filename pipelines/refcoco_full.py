@@ -33,7 +33,9 @@ from infra.run.record import finish
 from infra.run.retry import redo_quarantined
 from infra.run.vocabulary import check_words
 from infra.weights.checkpoint_check import check_attention, check_weights
-from infra.weights.resolve import place_of_model, resolve_encoder, resolve_segmenter
+from infra.weights.encoders import resolve_encoder
+from infra.weights.segmenters import resolve_segmenter
+from infra.weights.sources import place_of_model
 from operators.methods.catalog import Row, find_rows
 from operators.methods.method import Method, Proposals
 from operators.methods.models import Encoder, Segmenter

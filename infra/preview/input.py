@@ -66,24 +66,24 @@ def read_points_xy(url: str, size_wh_px: tuple[int, int]) -> Boxes:
     return np.array(points)
 
 
-def read_variants(texts: Sequence[str]) -> list[Variant]:
+def read_drawings(texts: Sequence[str]) -> list[Variant]:
     """Return the drawings written in paper notation, each once.
 
     Raises:
         InputError: for an unknown drawing, and for methods that are more than drawings.
     """
-    variants: dict[Variant, None] = {}
+    drawings: dict[Variant, None] = {}
     for text in texts:
         try:
             method = find_method(text)
         except ValueError as problem:
-            raise InputError(f"--variants: {problem}") from problem
+            raise InputError(f"--drawings: {problem}") from problem
         if not method.variants or method.subtraction or method.relations:
-            raise InputError(f"--variants {text}: not a drawing; write codes such as D4 or P|D4")
-        variants |= dict.fromkeys(method.variants)
-    if not variants:
-        raise InputError("--variants: name at least one drawing, such as D4")
-    return list(variants)
+            raise InputError(f"--drawings {text}: not a drawing; write codes such as D4 or P|D4")
+        drawings |= dict.fromkeys(method.variants)
+    if not drawings:
+        raise InputError("--drawings: name at least one drawing, such as D4")
+    return list(drawings)
 
 
 def _read_numbers(flag: str, url: str, names: str) -> list[list[float]]:

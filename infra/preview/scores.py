@@ -17,21 +17,21 @@ from operators.score.assignment import Assign, assign, similarities
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from operators.encode.clip_model import ClipModel
+    from operators.encode.encoder import ImageTextModel
 
 VIEWS_PER_BATCH = 32
 
 
 def score(
-    scene: Scene, variants: Sequence[Variant], prompts: Sequence[str], model: ClipModel, how: Assign
+    scene: Scene, drawings: Sequence[Variant], prompts: Sequence[str], model: ImageTextModel, how: Assign
 ) -> Found:
-    """Encode N regions in V variants and M texts, and assign them.
+    """Encode N regions in V drawings and M texts, and assign them.
 
     A drawing in the colour of the text is drawn, encoded and compared once for each text.
 
     Args:
         scene: the image with its regions.
-        variants: the drawings.
+        drawings: the drawings.
         prompts: what CLIP reads of every text.
         model: the encoder.
         how: regions are assigned.
@@ -54,16 +54,16 @@ def score(
         ]
         return np.concatenate(columns, axis=1)
 
-    similarity_VNM = np.stack([similarity_NM(drawing) for drawing in variants])
+    similarity_VNM = np.stack([similarity_NM(drawing) for drawing in drawings])
     mean_NM = similarity_VNM.mean(axis=0)
     return Found(similarity_VNM, mean_NM, assign(mean_NM, how), colors)
 
 
-def _features_ND(scene: Scene, drawing: Variant, model: ClipModel) -> Tensor:
+def _features_ND(scene: Scene, drawing: Variant, model: ImageTextModel) -> Tensor:
     import torch
 
-    from operators.encode.model_input import encode_shown, show
+    from operators.encode.model_input import encode_inputs, model_input
 
-    shown = show(scene.views, drawing, model)
-    chunks = [encode_shown(model, drawing.attention, [part]) for part in shown.parts(VIEWS_PER_BATCH)]
+    given = model_input(scene.views, drawing, model)
+    chunks = [encode_inputs(model, drawing.attention, [part]) for part in given.parts(VIEWS_PER_BATCH)]
     return torch.cat(chunks) if chunks else torch.zeros(0, model.dimensions)

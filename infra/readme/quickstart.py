@@ -10,7 +10,8 @@ from PIL import Image
 
 from infra.errors import InputError
 from infra.run.record import read_run
-from infra.weights.resolve import local_file, resolve_segmenter
+from infra.weights.segmenters import resolve_segmenter
+from infra.weights.sources import local_file
 from operators.datasets.scenes.dataset import make_scene
 from operators.encode.views import ImageViews
 from operators.methods.variants import variant
@@ -77,7 +78,7 @@ def write_readme(folder: str, run: str) -> None:
 
 def draw_pictures() -> dict[str, np.ndarray]:
     """Draw the strip of prompts and the taxonomy on one scene, with masks of the bundled SAM."""
-    from operators.segment.operator import load_segmenter
+    from operators.segment.segmenter import load_segmenter
 
     scene = make_scene(SCENE_SEED, SHOWN, SCENE_NUMBER)
     segmenter = resolve_segmenter("sam-shapes")

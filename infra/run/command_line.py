@@ -53,7 +53,7 @@ def parse(options_type: type[OptionsT], argv: list[str]) -> OptionsT:
     """
     for text in argv:
         storage.require_no_credentials(text)  # before anything repeats it
-    values, argv = _config_values(options_type, argv)
+    values, argv = _config_values(options_type, [_present_flag(options_type, text) for text in argv])
     default: Any = tyro.MISSING
     if values:
         missing = {n: tyro.MISSING for n, f in options_type.model_fields.items() if f.is_required()}
@@ -91,8 +91,26 @@ def _config_values(options_type: type[Options], argv: list[str]) -> tuple[dict[s
     return checked, argv[:position] + argv[position + 2 :]
 
 
+def _present_flag(options_type: type[Options], text: str) -> str:
+    """Return a flag under its present name; one that was renamed works for one release, with a note."""
+    flag, equals, value = text.partition("=")
+    name = flag.removeprefix("--").replace("-", "_")
+    if not flag.startswith("--") or name not in options_type.RENAMED:
+        return text
+    return f"--{_present_name(options_type, name).replace('_', '-')}{equals}{value}"
+
+
+def _present_name(options_type: type[Options], name: str) -> str:
+    present = options_type.RENAMED.get(name, name)
+    if present != name:
+        print(
+            f"note: {name} is called {present} now; the old name goes with the next release", file=sys.stderr
+        )
+    return present
+
+
 def _checked_name(options_type: type[Options], url: str, key: Any) -> str:
-    name = str(key).replace("-", "_")
+    name = _present_name(options_type, str(key).replace("-", "_"))
     if name not in options_type.model_fields:
         raise InputError(f"{url}: unknown key {key!r}; known: {', '.join(options_type.model_fields)}")
     return name

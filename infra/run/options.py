@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +25,8 @@ class Options(BaseModel):
     """Base of the options of a job."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Options by the name they had in the last release.
+    RENAMED: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def about(cls) -> str:

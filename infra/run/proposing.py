@@ -8,7 +8,7 @@ from infra.dataset.shards import write_shard
 from infra.execution.progress import Reporter
 from infra.execution.settings import Settings
 from infra.run.stages import SHARD_INDEX, settle_torch
-from infra.weights.resolve import local_file
+from infra.weights.sources import local_file
 from operators.methods.models import Segmenter
 
 PROPOSAL_SET = "sam-grid"
@@ -18,8 +18,8 @@ class ProposeGrid:
     """Proposes regions for the images of a shard and writes the new shard."""
 
     def __init__(self, segmenter: Segmenter, settings: Settings, out: str, reporter: Reporter) -> None:
-        from operators.segment.grid_proposals import grid_settings
-        from operators.segment.operator import load_segmenter
+        from operators.segment.proposals import grid_settings
+        from operators.segment.segmenter import load_segmenter
 
         settle_torch(settings.threads)
         self._grid = grid_settings(segmenter)
@@ -29,7 +29,7 @@ class ProposeGrid:
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Turn one shard's rows into the manifest entry of the new shard, as JSON."""
-        from operators.segment.grid_proposals import propose_regions
+        from operators.segment.operator import propose_regions
 
         (index,) = set(rows.column(SHARD_INDEX).to_pylist())
         proposed = []

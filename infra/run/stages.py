@@ -15,7 +15,7 @@ import pyarrow as pa
 from infra.dataset.shards import Shard, read_bank, read_parsed_bank, read_shard
 from infra.execution.progress import Reporter
 from infra.run.plan import Plan
-from infra.weights.resolve import local_file
+from infra.weights.sources import local_file
 from operators.methods.method import prompted
 from operators.methods.products import Product, Texts
 
@@ -81,7 +81,8 @@ class SegmentWithSam(MakeParts):
 
     def build_operator(self, plan: Plan, reporter: Reporter) -> Any:
         """Load torch and the segmenter's operator."""
-        from operators.segment.operator import SegmentWithSam, load_segmenter
+        from operators.segment.operator import SegmentWithSam
+        from operators.segment.segmenter import load_segmenter
 
         settle_torch(plan.settings.threads)
         device = plan.settings.device

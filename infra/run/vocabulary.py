@@ -18,10 +18,9 @@ def check_words(plan: Plan) -> None:
     for part in plan.missing_texts():
         if not part.encoder.words:
             continue
-        from operators.encode.clip_model import make_tokenizer
+        from operators.encode.encoder import kind_of
 
-        strings = prompted_bank(plan, part)
-        unknown = make_tokenizer(part.encoder.architecture).unknown_words(strings)
+        unknown = kind_of(part.encoder).unknown_words(part.encoder, prompted_bank(plan, part))
         if unknown:
             first = next(iter(unknown))
             words = dict.fromkeys(word for found in unknown.values() for word in found)

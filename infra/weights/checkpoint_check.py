@@ -7,7 +7,7 @@ from typing import Any
 
 from infra.errors import InputError
 from infra.weights.checkpoint_files import remembered
-from infra.weights.resolve import local_file
+from infra.weights.sources import local_file
 from operators.foveal import Attention, FeatureMask, Replacement, layer_indices
 from operators.methods.models import Encoder, Segmenter, Weights
 from operators.methods.products import Predictions
@@ -53,28 +53,15 @@ def require_attention(told: str, encoder: Encoder, attention: Attention) -> None
     Raises:
         InputError: beginning with `told`, naming the encoder and what it lacks.
     """
-    from operators.encode.clip_model import build_clip
-    from operators.foveal.tower import VisionTower
+    from operators.encode.encoder import kind_of
 
     try:
-        visual: Any = build_clip(encoder.architecture, encoder.quick_gelu, device="meta").visual
-        depth = len(VisionTower(visual).blocks)
+        depth = kind_of(encoder).attention_depth(encoder)
         setting = attention.foveal if isinstance(attention, Replacement) else attention
         if setting is not None and not isinstance(setting, FeatureMask):
             layer_indices(setting.layers, depth)
     except ValueError as problem:
         raise InputError(f"{told}, encoder {encoder.name}: {problem}") from problem
-
-
-def require_clip_fits(path: str, architecture: str, quick_gelu: bool) -> None:
-    """Check that a file holds the parameters of a CLIP architecture and nothing else.
-
-    Raises:
-        ValueError: naming the file and what does not fit.
-    """
-    from operators.encode.clip_model import build_clip, read_clip_state
-
-    read_clip_state(path, build_clip(architecture, quick_gelu, device="meta"))
 
 
 def _check(model: Encoder | Segmenter, weights: Weights, told: str) -> None:
@@ -84,10 +71,7 @@ def _check(model: Encoder | Segmenter, weights: Weights, told: str) -> None:
 
     def check() -> Mapping[str, Any]:
         try:
-            if isinstance(model, Encoder):
-                require_clip_fits(path, model.architecture, model.quick_gelu)
-            else:
-                _require_sam_fits(path, model)
+            _require_fits(model, path)
         except OSError:
             raise
         except Exception as problem:  # libraries refuse a bad configuration in many ways
@@ -99,17 +83,15 @@ def _check(model: Encoder | Segmenter, weights: Weights, told: str) -> None:
 
 
 def _asked(model: Value) -> dict[str, Any]:
-    return model.model_dump(mode="json", include={"architecture", "quick_gelu", "frame_px"})
+    return model.model_dump(mode="json", include={"kind", "architecture", "quick_gelu", "frame_px"})
 
 
-def _require_sam_fits(path: str, segmenter: Segmenter) -> None:
-    from operators.segment.sam_architectures import build_sam
-    from operators.weights.checkpoint_file import misfits, read_state
+def _require_fits(model: Encoder | Segmenter, path: str) -> None:
+    if isinstance(model, Encoder):
+        from operators.encode import encoder
 
-    sam = build_sam(segmenter.architecture, device="meta")
-    problems = misfits(sam.state_dict(), read_state(path))
-    if problems:
-        raise ValueError(f"{path} does not fit the architecture; parameters {problems}")
-    if sam.image_encoder.img_size != segmenter.frame_px:
-        found_px = sam.image_encoder.img_size
-        raise ValueError(f"{path} is for a frame of {found_px} px, expected {segmenter.frame_px} px")
+        encoder.kind_of(model).require_fits(model, path)
+    else:
+        from operators.segment import segmenter
+
+        segmenter.kind_of(model).require_fits(model, path)

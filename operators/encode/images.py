@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.encode.clip_model import ClipModel, OpenWeights
-from operators.encode.model_input import Shown, encode_shown, show
+from operators.encode.encoder import ImageTextModel, OpenWeights, load_encoder
+from operators.encode.model_input import ModelInput, encode_inputs, model_input
 from operators.encode.views import ImageViews
 from operators.foveal import Attention
 from operators.methods.models import Encoder
@@ -31,25 +31,25 @@ class _Collected:
     """Views of one product on their way through the encoder, and the features of each image."""
 
     def __init__(
-        self, model: ClipModel, attention: Attention | None, images: int, views_per_batch: int
+        self, model: ImageTextModel, attention: Attention | None, images: int, views_per_batch: int
     ) -> None:
         self.model = model
         self.attention = attention
         self.features: list[Any] = [None] * images
         self.errors: list[Any] = [None] * images
-        self._waiting: list[tuple[int, list[int], int, Shown]] = []
+        self._waiting: list[tuple[int, list[int], int, ModelInput]] = []
         self._views_per_batch = views_per_batch
 
-    def add(self, image: int, valid: list[int], regions: int, shown: Shown) -> None:
-        """Queue what is shown of the valid regions of one image."""
-        self._waiting.append((image, valid, regions, shown))
+    def add(self, image: int, valid: list[int], regions: int, given: ModelInput) -> None:
+        """Queue what is given of the valid regions of one image."""
+        self._waiting.append((image, valid, regions, given))
         if self._size(s for *_, s in self._waiting) >= self._views_per_batch:
             self.flush()
 
-    def _batches(self) -> Iterator[list[Shown]]:
+    def _batches(self) -> Iterator[list[ModelInput]]:
         """Yield what is waiting as one batch, or several if an image has very many regions."""
-        batch: list[Shown] = []
-        for part in (part for *_, shown in self._waiting for part in shown.parts(MOST_REGIONS)):
+        batch: list[ModelInput] = []
+        for part in (part for *_, given in self._waiting for part in given.parts(MOST_REGIONS)):
             batch.append(part)
             if self._size(batch) >= self._views_per_batch:
                 yield batch
@@ -57,9 +57,9 @@ class _Collected:
         if batch:
             yield batch
 
-    def _size(self, shown: Iterable[Shown]) -> int:
+    def _size(self, given: Iterable[ModelInput]) -> int:
         """Count views; under attention every region runs the later blocks, whatever pictures they share."""
-        return sum(s.regions if self.attention else len(s) for s in shown)
+        return sum(s.regions if self.attention else len(s) for s in given)
 
     def fail(self, image: int, problem: dict[str, str]) -> None:
         """Note that an image has no features, and why."""
@@ -70,7 +70,7 @@ class _Collected:
         rows = (
             row
             for batch in self._batches()
-            for row in encode_shown(self.model, self.attention, batch).numpy()
+            for row in encode_inputs(self.model, self.attention, batch).numpy()
         )
         for image, valid, regions, _ in self._waiting:
             vectors: list[Any] = [None] * regions
@@ -105,7 +105,7 @@ class EncodeWithClip:
         self._device = device
         self._views_per_batch = views_per_batch if device != "cpu" else 1
         self._report = report
-        self._models: dict[Encoder, ClipModel] = {}
+        self._models: dict[Encoder, ImageTextModel] = {}
 
     def __call__(
         self, rows: pa.Table, wanted: Sequence[Features], load: Load
@@ -139,16 +139,16 @@ class EncodeWithClip:
                     images[key] = image_views(
                         row, regions, product.masks, masks.get(product.masks), index, self._device
                     )
-                shown = show(images[key], product.variant, result.model)
+                given = model_input(images[key], product.variant, result.model)
             except ImageError as problem:
                 result.fail(index, error(STAGE, problem.code, str(problem)))
                 continue
-            result.add(index, regions, len(row["regions"]), shown)
-            self._report("views encoded", len(shown))
+            result.add(index, regions, len(row["regions"]), given)
+            self._report("views encoded", len(given))
 
-    def _model(self, encoder: Encoder) -> ClipModel:
+    def _model(self, encoder: Encoder) -> ImageTextModel:
         if encoder not in self._models:
-            self._models[encoder] = ClipModel(encoder, self._open_weights(encoder.weights), self._device)
+            self._models[encoder] = load_encoder(encoder, self._open_weights(encoder.weights), self._device)
         return self._models[encoder]
 
 

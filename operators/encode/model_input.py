@@ -1,4 +1,4 @@
-"""What an encoder is shown of one image, views and where attention is to go, and how that is encoded."""
+"""What goes into an encoder for one image: views, and where attention is to go; and how it is encoded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from operators.encode.clip_model import ClipModel
+from operators.encode.encoder import ImageTextModel
 from operators.encode.views import ImageViews
 from operators.foveal import Attention, needs_raw_image
 from operators.foveal.features import attention_rows
@@ -21,8 +21,8 @@ RAW = variant("raw")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the encoder is shown of one image.
+class ModelInput:
+    """What goes into the encoder for one image.
 
     Attributes:
         regions: R, how many regions get features.
@@ -39,11 +39,11 @@ class Shown:
     def __len__(self) -> int:
         return len(self.views) + (0 if self.raw is None else len(self.raw))
 
-    def parts(self, regions: int) -> Iterator[Shown]:
+    def parts(self, regions: int) -> Iterator[ModelInput]:
         """Cut it into parts of so many regions, to bound the memory that one call of the encoder needs."""
         for start in range(0, self.regions, regions):
             part = slice(start, start + regions)
-            yield Shown(
+            yield ModelInput(
                 len(range(self.regions)[part]),
                 self.views[part] if len(self.views) == self.regions else self.views,
                 self.raw,
@@ -51,8 +51,8 @@ class Shown:
             )
 
 
-def show(image: ImageViews, drawing: Variant, model: ClipModel) -> Shown:
-    """Draw what the encoder is shown of an image; a picture that regions share is drawn and encoded once.
+def model_input(image: ImageViews, drawing: Variant, model: ImageTextModel) -> ModelInput:
+    """Draw what goes into the encoder for an image; a picture that regions share is drawn and encoded once.
 
     Args:
         image: the drawings of the regions.
@@ -69,31 +69,31 @@ def show(image: ImageViews, drawing: Variant, model: ClipModel) -> Shown:
 
     attention, drawn = drawing.attention, views(drawing)
     if attention is None:
-        return Shown(len(image.boxes_xywh), drawn)
+        return ModelInput(len(image.boxes_xywh), drawn)
     rows = attention_rows(attention, image.boxes_xywh, image.size_wh, model.tower.grid)
-    return Shown(len(image.boxes_xywh), drawn, views(RAW) if needs_raw_image(attention) else None, rows)
+    return ModelInput(len(image.boxes_xywh), drawn, views(RAW) if needs_raw_image(attention) else None, rows)
 
 
-def encode_shown(model: ClipModel, attention: Attention | None, shown: Sequence[Shown]) -> Tensor:
-    """Encode what is shown of images with at least one region in all.
+def encode_inputs(model: ImageTextModel, attention: Attention | None, inputs: Sequence[ModelInput]) -> Tensor:
+    """Encode the inputs of images with at least one region in all.
 
     Returns:
         float32 (R, D) on the CPU, unnormalised, the regions of all images in order.
     """
-    regions = [s.regions for s in shown]
-    drawn = _joined([s.views for s in shown], regions)
+    regions = [s.regions for s in inputs]
+    drawn = _joined([s.views for s in inputs], regions)
     if attention is None:
-        return model.encode_images(drawn.views)[drawn.shown]
-    raw = [s.raw for s in shown if s.raw is not None]
-    rows_RL = torch.from_numpy(np.concatenate([s.rows for s in shown if s.rows is not None]))
+        return model.encode_images(drawn.views)[drawn.picture_R]
+    raw = [s.raw for s in inputs if s.raw is not None]
+    rows_RL = torch.from_numpy(np.concatenate([s.rows for s in inputs if s.rows is not None]))
     return model.encode_regions(attention, drawn, _joined(raw, regions) if raw else None, rows_RL)
 
 
 def _joined(views: Sequence[Tensor], regions: Sequence[int]) -> Pictures:
     """Join the views of several images; where there are fewer than regions, the one view is of all."""
-    shown, start = [], 0
+    pictures, start = [], 0
     for some, count in zip(views, regions, strict=True):
         own = torch.arange(count) if len(some) == count else torch.zeros(count, dtype=torch.long)
-        shown.append(start + own)
+        pictures.append(start + own)
         start += len(some)
-    return Pictures(torch.cat(list(views)), torch.cat(shown))
+    return Pictures(torch.cat(list(views)), torch.cat(pictures))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.encode.clip_model import ClipModel, OpenWeights
+from operators.encode.encoder import OpenWeights, load_encoder
 from operators.methods.method import prompted
 from operators.methods.models import Encoder
 from operators.methods.products import Report, no_report
@@ -32,7 +32,7 @@ class EncodeTexts:
         texts_per_batch: int = 512,
         report: Report = no_report,
     ) -> None:
-        self._model = ClipModel(encoder, open_weights(encoder.weights), device)
+        self._model = load_encoder(encoder, open_weights(encoder.weights), device)
         self._per_batch = texts_per_batch if device != "cpu" else 1
         self._report = report
 

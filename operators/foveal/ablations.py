@@ -30,12 +30,12 @@ def unleashed_features(
         (R, E) features, unnormalised.
     """
     gains: list[Tensor] = []
-    x_RLD, clean_VLD = tower.embed(drawn.views)[drawn.shown], tower.embed(raw.views)
+    x_RLD, clean_VLD = tower.embed(drawn.views)[drawn.picture_R], tower.embed(raw.views)
     for index, block in enumerate(tower.blocks):
         attended = attend(block, *project(block, x_RLD))
         attended_clean = attend(block, *project(block, clean_VLD))
         if index in layers:
-            gain = attended[:, :1] - attended_clean[raw.shown, :1]
+            gain = attended[:, :1] - attended_clean[raw.picture_R, :1]
             if propagate:
                 attended = torch.cat([attended[:, :1] + gain, attended[:, 1:]], dim=1)
             else:
@@ -66,9 +66,9 @@ def exchanged_features(
     Returns:
         (R, E) features, unnormalised.
     """
-    x_RLD, other_VLD = tower.embed(value.views)[value.shown], tower.embed(query_key.views)
+    x_RLD, other_VLD = tower.embed(value.views)[value.picture_R], tower.embed(query_key.views)
     for index, block in enumerate(tower.blocks):
-        query, key = (part[query_key.shown] for part in project(block, other_VLD, "qk"))
+        query, key = (part[query_key.picture_R] for part in project(block, other_VLD, "qk"))
         (values,) = project(block, x_RLD, "v")
         attended = attend(block, query, key, values, masks if index in layers else None)
         x_RLD, other_VLD = finish(block, x_RLD, attended), whole(block, other_VLD)
@@ -77,7 +77,7 @@ def exchanged_features(
 
 def weighted_features(tower: VisionTower, pictures: Pictures, weights_RL: Tensor) -> Tensor:
     """Multiply the tokens of each region before the first block (paper Figure 7 (a)); returns (R, E)."""
-    x_RLD = tower.embed(pictures.views)[pictures.shown]
+    x_RLD = tower.embed(pictures.views)[pictures.picture_R]
     x_RLD = x_RLD * weights_RL[..., None].to(x_RLD)
     for block in tower.blocks:
         x_RLD = whole(block, x_RLD)

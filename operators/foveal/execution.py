@@ -74,12 +74,12 @@ def masked_features(tower: VisionTower, pictures: Pictures, masks: Tensor, layer
     x_VLD = tower.embed(pictures.views)
     for block in blocks[:first]:
         x_VLD = whole(block, x_VLD)
-    tokens = _RegionTokens(x_VLD[pictures.shown, :1], x_VLD[:, 1:], pictures.shown)
+    tokens = _RegionTokens(x_VLD[pictures.picture_R, :1], x_VLD[:, 1:], pictures.picture_R)
     for index, block in enumerate(blocks[first:], start=first):
         masks_here = masks if index in layers else None
         if index == first and only_class:
             patches = whole(block, x_VLD)[:, 1:]
-            tokens = _RegionTokens(tokens.class_row(block, masks_here), patches, pictures.shown)
+            tokens = _RegionTokens(tokens.class_row(block, masks_here), patches, pictures.picture_R)
         else:
             tokens = tokens.all_rows(block, masks_here)
     return tower.pool(tokens.class_row(last, masks if len(blocks) in layers else None))

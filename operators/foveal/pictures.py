@@ -27,7 +27,7 @@ def class_attention(
         float32 (blocks, R, grid rows, grid columns), means over heads; what is missing to a sum of 1 goes to
         the class token itself.
     """
-    x_RLD = tower.embed(pictures.views)[pictures.shown]
+    x_RLD = tower.embed(pictures.views)[pictures.picture_R]
     maps = []
     for index, block in enumerate(tower.blocks):
         masks_here = masks if masks is not None and index in layers else None

@@ -19,11 +19,11 @@ class Pictures(NamedTuple):
 
     Attributes:
         views: normalised pictures (V, 3, h, w); work on a picture that regions share is shared.
-        shown: int64 (R,), the number of the picture of each region.
+        picture_R: int64 (R,), the number of the picture of each region.
     """
 
     views: Tensor
-    shown: Tensor
+    picture_R: Tensor
 
 
 class VisionTower:

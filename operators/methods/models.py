@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from operators.rows.fingerprint import Value
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from operators.rows.fingerprint import Value, without_defaults
 
 
 class Weights(Value):
@@ -40,6 +42,7 @@ class Encoder(Value):
         quick_gelu: whether the weights were trained with QuickGELU.
         mean, std: of the input, RGB in 0..1, as the weights were trained.
         dtype: of weights and activations.
+        kind: which of `operators.encode.encoders` loads it.
     """
 
     name: str
@@ -49,6 +52,11 @@ class Encoder(Value):
     mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
     std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    kind: str = "open_clip"
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(serialize(self), {"kind": "open_clip"})
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -63,6 +71,7 @@ class Segmenter(Value):
         architecture: vit_b, vit_l, vit_h, or a smaller one as JSON (`operators.segment.sam_architectures`).
         frame_px: long side of the frame that masks live in.
         min_area_px: holes and islands below this area are removed, pixels of the frame; 0 for none.
+        kind: which of `operators.segment.segmenters` loads it.
     """
 
     name: str
@@ -71,6 +80,11 @@ class Segmenter(Value):
     frame_px: int = 1024
     min_area_px: int = 400
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    kind: str = "sam"
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(serialize(self), {"kind": "sam"})
 
 
 def encoders_label(encoders: Sequence[Encoder]) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from operators.encode.clip_model import ClipModel
-from operators.encode.model_input import Shown, show
+from operators.encode.encoder import ImageTextModel
+from operators.encode.model_input import ModelInput, model_input
 from operators.encode.views import ImageViews
 from operators.foveal import FovealAttention, layer_indices
 from operators.foveal.pictures import class_attention
@@ -53,7 +53,7 @@ class AttentionPictures:
 
 
 def attention_pictures(
-    model: ClipModel, image: ImageViews, drawing: Variant, regions: int
+    model: ImageTextModel, image: ImageViews, drawing: Variant, regions: int
 ) -> AttentionPictures:
     """Lay the class token's attention over what is drawn for each region.
 
@@ -71,8 +71,8 @@ def attention_pictures(
     if not isinstance(attention, FovealAttention):
         raise ValueError(f"{drawing.code}: no foveal mask, so there is no attention before and after it")
     layers = sorted(layer_indices(attention.layers, len(model.tower.blocks)))
-    shown = next(show(image, drawing, model).parts(regions))
-    before, after = (maps[layers].mean(axis=0) for maps in _class_attention(model, attention, layers, shown))
+    given = next(model_input(image, drawing, model).parts(regions))
+    before, after = (maps[layers].mean(axis=0) for maps in _class_attention(model, attention, layers, given))
     gained = np.maximum(after - before, 0)
     overlays: tuple[list[Pixels], list[Pixels], list[Pixels]] = ([], [], [])
     for region, picture in enumerate(image.pictures(drawing)[:regions]):
@@ -106,13 +106,13 @@ def attention_sheet(found: Mapping[str, AttentionPictures]) -> Pixels:
 
 @torch.inference_mode()
 def _class_attention(
-    model: ClipModel, attention: FovealAttention, layers: Sequence[int], shown: Shown
+    model: ImageTextModel, attention: FovealAttention, layers: Sequence[int], given: ModelInput
 ) -> tuple[Maps, Maps]:
     """Return maps (blocks, R, rows, columns) of the plain encoder and with the mask."""
-    views = shown.views.to(model.device, model.dtype)
+    views = given.views.to(model.device, model.dtype)
     own = torch.arange(len(views), device=model.device)
-    of_regions = own if len(views) == shown.regions else own.expand(shown.regions)
-    masks = mask_matrices(torch.from_numpy(shown.rows).to(model.device), attention.form)
+    of_regions = own if len(views) == given.regions else own.expand(given.regions)
+    masks = mask_matrices(torch.from_numpy(given.rows).to(model.device), attention.form)
     plain = class_attention(model.tower, Pictures(views, own))[:, of_regions]
     masked = class_attention(model.tower, Pictures(views, of_regions), masks, frozenset(layers))
     return plain.cpu().numpy(), masked.cpu().numpy()

@@ -75,7 +75,7 @@ def contact_sheet(
     return np.array(sheet)
 
 
-def variant_sheet(
+def drawing_sheet(
     code: str, pictures: Sequence[Pixels], similarity_NM: NDArray[np.float64], texts: Sequence[str]
 ) -> Pixels:
     """Show what the encoder was shown of N regions, each with the most similar of M texts.

@@ -14,7 +14,7 @@ from operators.pixels.masks import BoolMasks
 from operators.score.assignment import Pair
 
 if TYPE_CHECKING:
-    from operators.encode.clip_model import ClipModel
+    from operators.encode.encoder import ImageTextModel
     from operators.encode.views import ImageViews
     from operators.pictures.annotate import Pixels
 
@@ -31,7 +31,7 @@ class Scene(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Cosines of V variants, N regions and M texts (V x N x M), their means (N x M), what they assign, and
+    """Cosines of V drawings, N regions and M texts (V x N x M), their means (N x M), what they assign, and
     the colours of the texts."""
 
     similarity_VNM: Boxes
@@ -41,18 +41,18 @@ class Found(NamedTuple):
 
 
 def drawn_pictures(
-    texts: Sequence[str], scene: Scene, variants: Sequence[Variant], found: Found
+    texts: Sequence[str], scene: Scene, drawings: Sequence[Variant], found: Found
 ) -> Iterator[tuple[str, str, Pixels]]:
     """Yield name, meaning and pixels of every picture."""
     from operators.pictures.annotate import candidates_picture, result_picture
-    from operators.pictures.gallery import variant_sheet
+    from operators.pictures.gallery import drawing_sheet
 
     regions = scene.boxes_xyxy, scene.masks_NHW
     yield "candidates.png", "every region", candidates_picture(scene.pixels_HWC, *regions)
-    for number, (drawing, similarity_NM, shown_texts) in enumerate(_sheets(texts, variants, found), 1):
+    for number, (drawing, similarity_NM, shown_texts) in enumerate(_sheets(texts, drawings, found), 1):
         name = "".join(c if c.isalnum() else "_" for c in drawing.code)
-        sheet = variant_sheet(drawing.code, scene.views.pictures(drawing), similarity_NM, shown_texts)
-        yield f"variant-{number}-{name}.png", f"{drawing.code} as CLIP sees every region", sheet
+        sheet = drawing_sheet(drawing.code, scene.views.pictures(drawing), similarity_NM, shown_texts)
+        yield f"drawing-{number}-{name}.png", f"{drawing.code} as CLIP sees every region", sheet
     captions = list(texts)
     for pair in found.pairs:
         captions[pair.text] += f" · {found.similarity_NM[pair]:.3f}"
@@ -61,11 +61,11 @@ def drawn_pictures(
 
 
 def _sheets(
-    texts: Sequence[str], variants: Sequence[Variant], found: Found
+    texts: Sequence[str], drawings: Sequence[Variant], found: Found
 ) -> Iterator[tuple[Variant, Boxes, Sequence[str]]]:
     """Yield what each sheet shows: a drawing, similarities and texts; of a drawing in the colour of the text
     one for each text."""
-    for drawing, similarity_NM in zip(variants, found.similarity_VNM, strict=True):
+    for drawing, similarity_NM in zip(drawings, found.similarity_VNM, strict=True):
         if not drawing.colored_by_text:
             yield drawing, similarity_NM, texts
             continue
@@ -73,11 +73,11 @@ def _sheets(
             yield drawing.in_color(color), similarity_NM[:, [number]], [text]
 
 
-def attention_picture(scene: Scene, variants: Sequence[Variant], model: ClipModel) -> Pixels:
+def attention_picture(scene: Scene, drawings: Sequence[Variant], model: ImageTextModel) -> Pixels:
     """Draw the attention of drawings with a mask that are the same for all texts; first regions only."""
     from operators.pictures.attention_maps import attention_pictures, attention_sheet, has_mask
 
-    drawings = [drawing for drawing in variants if has_mask(drawing) and not drawing.colored_by_text]
+    drawings = [drawing for drawing in drawings if has_mask(drawing) and not drawing.colored_by_text]
     found = [attention_pictures(model, scene.views, drawing, ATTENTION_REGIONS) for drawing in drawings]
     return attention_sheet({drawing.code: of for drawing, of in zip(drawings, found, strict=True)})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from operators.encode.clip_model import ClipModel
+from operators.encode.encoder import ImageTextModel
 from operators.encode.images import image_views
 from operators.methods.products import Features, Masks, Predictions
 from operators.pictures.attention_maps import attention_pictures, has_mask
@@ -22,7 +22,7 @@ def masked_features(products: Iterable[Predictions]) -> list[Features]:
 
 
 def attention_strips(
-    model: ClipModel,
+    model: ImageTextModel,
     feature: Features,
     row: dict[str, Any],
     index: int,

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
+from operators.datasets.image_rows import add_proposals
 from operators.methods.models import Segmenter
 from operators.methods.products import Load, Masks, Report, no_report
 from operators.pixels.geometry import xywh_to_xyxy
 from operators.pixels.images import ImageError, decode_row, to_array
 from operators.pixels.masks import encode_masks
 from operators.rows.records import MASKS, error, valid_regions
-from operators.segment.sam_model import SegmentAnything
-from operators.weights.checkpoint_file import read_state
+from operators.segment.proposals import PUBLISHED_GRID, GridSettings
+from operators.segment.segmenter import SegmenterModel
 
 STAGE = "segment"
-LoadSegmenter = Callable[[Segmenter], SegmentAnything]
+LoadSegmenter = Callable[[Segmenter], SegmenterModel]
 
 
 class SegmentWithSam:
@@ -33,7 +33,7 @@ class SegmentWithSam:
     def __init__(self, *, load_segmenter: LoadSegmenter, report: Report = no_report) -> None:
         self._load_segmenter = load_segmenter
         self._report = report
-        self._segmenters: dict[Segmenter, SegmentAnything] = {}
+        self._segmenters: dict[Segmenter, SegmenterModel] = {}
 
     def __call__(
         self, rows: pa.Table, wanted: Sequence[Masks], load: Load
@@ -48,7 +48,7 @@ class SegmentWithSam:
                 pa.Table.from_pylist([self._row(sam, row) for row in rows.to_pylist()], schema=MASKS),
             )
 
-    def _row(self, sam: SegmentAnything, row: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, sam: SegmenterModel, row: dict[str, Any]) -> dict[str, Any]:
         masks: list[Any] = [None] * len(row["regions"])
         problem = None
         try:
@@ -66,16 +66,13 @@ class SegmentWithSam:
         return {"image_key": row["image_key"], "masks": masks, "error": problem}
 
 
-def load_segmenter(segmenter: Segmenter, weights_path: str, device: str) -> SegmentAnything:
-    """Build a segmenter from a verified checkpoint file.
-
-    Raises:
-        ValueError: if the file cannot be read or its parameters do not fit the architecture.
-    """
-    return SegmentAnything.from_state_dict(
-        segmenter.architecture,
-        read_state(weights_path),
-        device=device,
-        dtype=getattr(torch, segmenter.dtype),
-        min_area_px=segmenter.min_area_px,
-    )
+def propose_regions(
+    segmenter: SegmenterModel, row: dict[str, Any], name: str, settings: GridSettings = PUBLISHED_GRID
+) -> dict[str, Any]:
+    """Return an image row with a proposal set of that name added; a row without a picture stays as it is."""
+    try:
+        proposals = segmenter.regions_on_grid(to_array(decode_row(row)), settings)
+    except ImageError:
+        return row
+    add_proposals(row, name, [proposal.box_xywh for proposal in proposals])
+    return row

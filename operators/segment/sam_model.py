@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ class SegmentAnything:
     @classmethod
     def from_state_dict(
         cls, architecture: str, state_dict: Mapping[str, torch.Tensor], **options: Any
-    ) -> SegmentAnything:
+    ) -> Self:
         """Build an architecture (see `build_sam`) and load its weights; `options` are the constructor's.
 
         Raises:

@@ -17,7 +17,7 @@ from torch.nn import Identity
 from operators.datasets.scenes.dataset import Scene, make_scene
 from operators.datasets.scenes.layout import COLORS, PATTERNS, SHAPES, Look
 from operators.datasets.scenes.wording import VOCABULARY
-from operators.encode.clip_model import build_clip
+from operators.encode.encoders.open_clip import build_clip
 from operators.encode.views import ImageViews
 from operators.encode.word_tokenizer import WordTokenizer
 from operators.methods.method import PHOTO, prompted

@@ -13,7 +13,7 @@ from scenes import scene, write
 import operators.encode.images
 import operators.segment.operator
 from infra.run.options import Exit
-from operators.encode.clip_model import ClipModel
+from operators.encode.encoders.open_clip import ClipModel
 from operators.pixels.images import ImageError
 from pipelines.prepare_refcoco import PrepareOptions, prepare
 from pipelines.refcoco_full import BenchmarkOptions, benchmark, make_plan

@@ -14,7 +14,7 @@ import torch
 from foveal_oracle import largest_difference, masked_batch, masked_one_by_one, some_masks
 from torch import Tensor
 
-from operators.encode.clip_model import build_clip
+from operators.encode.encoders.open_clip import build_clip
 from operators.foveal import LAST_FOUR, layer_indices
 from operators.foveal.execution import masked_features
 from operators.foveal.tower import Pictures, VisionTower

@@ -18,7 +18,9 @@ from infra.run.options import Exit, Options
 from infra.weights import checkpoint_files
 from infra.weights.checkpoint_card import CARD_SUFFIX, write_card
 from infra.weights.checkpoint_check import check_weights
-from infra.weights.resolve import local_file, resolve_encoder, resolve_segmenter
+from infra.weights.encoders import resolve_encoder
+from infra.weights.segmenters import resolve_segmenter
+from infra.weights.sources import local_file
 from operators.methods.models import Encoder, Segmenter, Weights
 from operators.segment.sam_architectures import build_sam
 
@@ -225,7 +227,7 @@ def test_weights_without_batch_norm_counters_are_accepted(tiny_resnet, tmp_path)
     save_file(state, checkpoint)
     encoder = resolve_encoder(str(folder))
     check_weights([encoder], [])
-    from operators.encode.clip_model import ClipModel
+    from operators.encode.encoders.open_clip import ClipModel
 
     assert ClipModel(encoder, local_file(encoder.weights), "cpu").size_px == 96
 

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import operators.score.operator
-from operators.encode.clip_model import ClipModel, build_clip
+from operators.encode.encoders.open_clip import ClipModel, build_clip
 from operators.encode.images import EncodeWithClip
 from operators.encode.texts import EncodeTexts
 from operators.encode.views import ImageViews

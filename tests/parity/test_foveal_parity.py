@@ -12,7 +12,7 @@ from foveal_oracle import largest_difference, masked_batch
 from PIL import Image
 from torch import Tensor
 
-from operators.encode.clip_model import build_clip
+from operators.encode.encoders.open_clip import build_clip
 from operators.foveal import layer_indices
 from operators.foveal.execution import masked_features
 from operators.foveal.tokens import TokenGrid, bump_rows, mask_matrices, token_spans

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import operators.segment.grid_proposals
 from infra.dataset.scenes import prepare_scenes
 from infra.dataset.shards import read_bank, read_manifest, read_shard
 from infra.errors import InputError
 from infra.run.options import Exit
-from operators.segment.grid_proposals import GridProposal
+from operators.segment.proposals import GridProposal
+from operators.segment.segmenters import sam
 from pipelines.prepare_refcoco import PrepareOptions, prepare
 from pipelines.propose_grid import GridOptions, propose_grid
 from pipelines.refcoco_full import BenchmarkOptions, benchmark
@@ -57,7 +57,7 @@ def test_shards_are_not_overwritten(shards: str, tiny_sam: str, tmp_path: Path) 
 
 def test_proposals_become_regions_and_are_scored(shards, tiny_sam, tiny_vit, tmp_path, monkeypatch) -> None:
     found = [GridProposal(np.array(box), np.zeros((1, 1), dtype=bool), 0.9) for box in BOXES]
-    monkeypatch.setattr(operators.segment.grid_proposals, "grid_proposals", lambda *_: found)
+    monkeypatch.setattr(sam, "grid_proposals", lambda *_: found)
     assert propose_grid(options(shards, tmp_path, tiny_sam)) == Exit.COMPLETE
     grid = str(tmp_path / "grid")
     for shard in read_manifest(grid).shards:

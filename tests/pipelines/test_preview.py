@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import operators.segment.grid_proposals
 from infra.run.command_line import run_job
 from infra.run.options import Exit
-from infra.weights.resolve import local_file, resolve_encoder
-from operators.encode.clip_model import ClipModel
+from infra.weights.encoders import resolve_encoder
+from infra.weights.sources import local_file
+from operators.encode.encoders.open_clip import ClipModel
 from operators.encode.views import ImageViews
 from operators.methods.variants import variant
 from operators.pictures.preview import to_xywh
@@ -22,7 +22,8 @@ from operators.pixels.geometry import xywh_to_xyxy
 from operators.pixels.masks import decode_masks
 from operators.prompts.text_color import text_color
 from operators.score.assignment import assign
-from operators.segment.grid_proposals import GridProposal
+from operators.segment.proposals import GridProposal
+from operators.segment.segmenters import sam
 from pipelines.preview import PreviewOptions, preview
 
 WIDTH, HEIGHT = 120, 90
@@ -73,7 +74,7 @@ def test_the_recipe_ends_as_its_job_does(run_recipe, tmp_path) -> None:
 
 def test_every_picture_is_written_and_named(image, boxes, tiny_vit, tiny_sam, tmp_path, capsys) -> None:
     out = tmp_path / "out"
-    flags = ["--image", image, "--boxes", boxes, "--texts", *TEXTS, "--variants", "P", "B1|D4", "--gallery"]
+    flags = ["--image", image, "--boxes", boxes, "--texts", *TEXTS, "--drawings", "P", "B1|D4", "--gallery"]
     models = ["--encoder", tiny_vit, "--segmenter", tiny_sam, "--device", "cpu"]
     assert run_job(PreviewOptions, preview, [*flags, *models, "--out", str(out)]) == Exit.COMPLETE
     told = capsys.readouterr().out
@@ -81,9 +82,9 @@ def test_every_picture_is_written_and_named(image, boxes, tiny_vit, tiny_sam, tm
         "candidates.png",
         "gallery.png",
         "result.png",
-        "variant-1-P.png",
-        "variant-2-B1.png",
-        "variant-3-D4.png",
+        "drawing-1-P.png",
+        "drawing-2-B1.png",
+        "drawing-3-D4.png",
     ]
     assert list(pictures(out)) == names
     assert {path.name for path in out.iterdir()} == {*names, "result.json"}
@@ -95,10 +96,10 @@ def test_every_picture_is_written_and_named(image, boxes, tiny_vit, tiny_sam, tm
 
 
 def test_the_result_holds_what_was_found(run, boxes, image) -> None:
-    _, result = run(boxes=boxes, texts=TEXTS, variants=("P", "D4"))
+    _, result = run(boxes=boxes, texts=TEXTS, drawings=("P", "D4"))
     similarity = np.array(result["similarity"])
     assert similarity.shape == (3, 2) and (np.abs(similarity) <= 1).all()
-    np.testing.assert_allclose(similarity, np.mean(result["similarity_by_variant"], axis=0), atol=1e-12)
+    np.testing.assert_allclose(similarity, np.mean(result["similarity_by_drawing"], axis=0), atol=1e-12)
     assert [(r["region"], r["text"]) for r in result["results"]] == [
         (pair.region, TEXTS[pair.text]) for pair in assign(similarity)
     ]
@@ -109,14 +110,14 @@ def test_the_result_holds_what_was_found(run, boxes, image) -> None:
         assert decode_masks([rle], (HEIGHT, WIDTH)).shape == (1, HEIGHT, WIDTH)
     assert result["candidates_xyxy"] == BOXES_XYXY and result["texts"] == list(TEXTS)
     assert result["weights"] == "unverified" and result["options"]["assign"] == "one-to-one"
-    assert [drawing["prompt"] for drawing in result["variants"]] == ["crop", "blur_mask"]
+    assert [drawing["prompt"] for drawing in result["drawings"]] == ["crop", "blur_mask"]
     assert result["image_sha256"] == hashlib.sha256(Path(image).read_bytes()).hexdigest()
     assert result["image_size_hw"] == [HEIGHT, WIDTH]
 
 
 def test_similarities_are_those_of_one_view_at_a_time(run, boxes, image, tiny_vit) -> None:
     """CLIP's own normalisation, the lower-cased text in the template, the cosine without a scale."""
-    _, result = run(boxes=boxes, texts=TEXTS, variants=("C3",))
+    _, result = run(boxes=boxes, texts=TEXTS, drawings=("C3",))
     encoder = resolve_encoder(tiny_vit)
     model = ClipModel(encoder, local_file(encoder.weights), "cpu")
     boxes_xywh = np.array(BOXES_XYXY) - np.array([[0, 0, b[0], b[1]] for b in BOXES_XYXY])
@@ -132,12 +133,12 @@ def test_similarities_are_those_of_one_view_at_a_time(run, boxes, image, tiny_vi
 
 def test_attention_is_changed_and_shown(run, boxes, capsys) -> None:
     drawings = ("I", "I+FA(alpha=3)", "falip_circle+FA(layers=2)")
-    out, result = run(boxes=boxes, texts=TEXTS, variants=drawings, attention=True)
-    raw, foveal, _ = np.array(result["similarity_by_variant"])
+    out, result = run(boxes=boxes, texts=TEXTS, drawings=drawings, attention=True)
+    raw, foveal, _ = np.array(result["similarity_by_drawing"])
     assert (raw == raw[0]).all() and np.ptp(foveal, axis=0).min() > 1e-4
     assert f"{out / 'attention.png'}: attention before and after the mask" in capsys.readouterr().out
     sheet = pictures(out)["attention.png"]
-    alone = pictures(run(boxes=boxes, texts=TEXTS, variants=drawings[1:2], attention=True)[0])
+    alone = pictures(run(boxes=boxes, texts=TEXTS, drawings=drawings[1:2], attention=True)[0])
     # The mean and two blocks side by side, two rows a region; the second drawing lies below.
     assert sheet.shape[1] == alone["attention.png"].shape[1] > 3 * 260
     assert (sheet[: len(alone["attention.png"])] == alone["attention.png"]).all()
@@ -151,26 +152,26 @@ def test_attention_that_cannot_be_shown_is_refused(image, boxes, tiny_vit, tiny_
         return capsys.readouterr().err
 
     asked = ["--texts", *TEXTS, "--attention"]
-    unmasked = refused(*asked, "--encoder", tiny_vit, "--variants", "I", "P")
-    assert "--attention: no drawing of --variants has a mask to show; add one, such as I+FA" in unmasked
-    resnet = refused(*asked, "--encoder", tiny_resnet, "--variants", "I+FA")
-    assert "--variants I+FA, encoder tiny-rn: " in resnet and "ModifiedResNet" in resnet
-    textless = refused("--attention", "--gallery", "--variants", "I+FA")
+    unmasked = refused(*asked, "--encoder", tiny_vit, "--drawings", "I", "P")
+    assert "--attention: no drawing of --drawings has a mask to show; add one, such as I+FA" in unmasked
+    resnet = refused(*asked, "--encoder", tiny_resnet, "--drawings", "I+FA")
+    assert "--drawings I+FA, encoder tiny-rn: " in resnet and "ModifiedResNet" in resnet
+    textless = refused("--attention", "--gallery", "--drawings", "I+FA")
     assert "--attention: say with --texts what to look for" in textless
 
 
 def test_without_drawings_that_need_masks_no_segmenter_is_used(run, boxes) -> None:
-    out, result = run(boxes=boxes, texts=TEXTS[:1], variants=("P",), segmenter="nonsense")
+    out, result = run(boxes=boxes, texts=TEXTS[:1], drawings=("P",), segmenter="nonsense")
     assert result["results"][0]["mask"] is None and len(result["models"]) == 1
-    assert list(pictures(out)) == ["candidates.png", "result.png", "variant-1-P.png"]
+    assert list(pictures(out)) == ["candidates.png", "result.png", "drawing-1-P.png"]
 
 
 def test_more_texts_than_regions(run, boxes, capsys) -> None:
     texts = ("one", "two", "three", "four")
-    _, result = run(boxes=boxes, texts=texts, variants=("P",), assign="one-to-one")
+    _, result = run(boxes=boxes, texts=texts, drawings=("P",), assign="one-to-one")
     assert len(result["results"]) == 3 and len({found["region"] for found in result["results"]}) == 3
     assert capsys.readouterr().out.count(": no region") == 1
-    _, result = run(boxes=boxes, texts=texts, variants=("P",), assign="argmax")
+    _, result = run(boxes=boxes, texts=texts, drawings=("P",), assign="argmax")
     best = np.array(result["similarity"]).argmax(axis=0).tolist()
     assert [found["region"] for found in result["results"]] == best
 
@@ -190,11 +191,11 @@ def test_sam_proposes_where_no_boxes_are_given(run, monkeypatch) -> None:
     ]
     seen = {}
     monkeypatch.setattr(
-        operators.segment.grid_proposals,
+        sam,
         "grid_proposals",
         lambda _, image, settings: seen.update(s=settings) or found,
     )
-    out, result = run(texts=TEXTS, variants=("D4",), gallery=True)
+    out, result = run(texts=TEXTS, drawings=("D4",), gallery=True)
     kept = np.array([found[0].box_xywh, found[2].box_xywh])
     assert result["candidates_xyxy"] == xywh_to_xyxy(kept).tolist()
     assert seen["s"].min_area_px == result["models"][1]["min_area_px"] > 0
@@ -210,15 +211,15 @@ def test_regions_at_given_points(run, tmp_path, capsys) -> None:
     """Random weights may find nothing at a point; every region has the box of its mask."""
     points = tmp_path / "points.json"
     points.write_text("[[20, 30], [90, 60]]")
-    _, result = run(texts=TEXTS, variants=("D4",), points=str(points), assign="argmax")
+    _, result = run(texts=TEXTS, drawings=("D4",), points=str(points), assign="argmax")
     count = len(result["candidates_xyxy"])
     assert count <= 2 and f"{count} regions from {points}" in capsys.readouterr().out
     assert len(result["results"]) == (2 if count else 0)
 
 
 def test_an_image_without_proposals_has_an_empty_result(run, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(operators.segment.grid_proposals, "grid_proposals", lambda *_: [])
-    out, result = run(texts=TEXTS, variants=("D4", "P"))
+    monkeypatch.setattr(sam, "grid_proposals", lambda *_: [])
+    out, result = run(texts=TEXTS, drawings=("D4", "P"))
     assert result["results"] == [] and result["similarity"] == [] and result["candidates_xyxy"] == []
     assert capsys.readouterr().out.count(": no region") == 2
     drawn = pictures(out)
@@ -227,7 +228,7 @@ def test_an_image_without_proposals_has_an_empty_result(run, monkeypatch, capsys
 
 
 def test_a_real_grid_runs(run) -> None:
-    _, result = run(texts=TEXTS, variants=("D4",))
+    _, result = run(texts=TEXTS, drawings=("D4",))
     assert len(result["similarity"]) == len(result["candidates_xyxy"])
 
 
@@ -250,8 +251,8 @@ def test_the_same_command_writes_the_same_bytes(run, boxes) -> None:
 
 def test_a_drawing_in_the_color_of_the_text(run, boxes, tiny_vit, image):
     """Every text is compared with regions in its own colour, and the sheets show them."""
-    out, result = run(boxes=boxes, texts=TEXTS, variants=("C2(mask_color=text,alpha=1)", "P"))
-    sheets = [name for name in pictures(out) if name.startswith("variant-")]
+    out, result = run(boxes=boxes, texts=TEXTS, drawings=("C2(mask_color=text,alpha=1)", "P"))
+    sheets = [name for name in pictures(out) if name.startswith("drawing-")]
     assert len(sheets) == len(TEXTS) + 1
 
     encoder = resolve_encoder(tiny_vit)
@@ -265,6 +266,6 @@ def test_a_drawing_in_the_color_of_the_text(run, boxes, tiny_vit, image):
         features_ND = model.encode_images(views.views(drawing, model.size_px, model.mean, model.std))
         unit = features_ND / features_ND.norm(dim=1, keepdim=True)
         expected.append((unit @ (text_D / text_D.norm())).tolist())
-    found, _ = result["similarity_by_variant"]
+    found, _ = result["similarity_by_drawing"]
     assert np.allclose(found, np.transpose(expected), atol=1e-5)
     assert not np.allclose(expected[0], expected[1], atol=1e-3)

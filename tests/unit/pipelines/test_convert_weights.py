@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from infra.errors import InputError
-from infra.weights.checkpoint_check import require_clip_fits
 from infra.weights.checkpoint_files import file_facts
+from infra.weights.encoders import resolve_encoder
 from infra.weights.published import PUBLISHED, Published
-from infra.weights.resolve import resolve_encoder
+from operators.encode.encoders.open_clip import require_clip_fits
 from pipelines import convert_weights as conversion
 from pipelines.convert_weights import ConvertWeightsOptions, convert_weights
 
@@ -97,7 +97,7 @@ def test_bad_options(tmp_path):
 
 
 def test_the_refusal_of_an_archive_names_the_command(tmp_path, monkeypatch):
-    from infra.weights import resolve as weights
+    from infra.weights import sources as weights
 
     source = tmp_path / "ViT-B-32.pt"
     known = write_archive(source)

@@ -13,7 +13,7 @@ from PIL import Image
 
 import pipelines.preview
 from infra.errors import InputError
-from infra.preview.input import MAX_REGIONS, read_boxes_xyxy, read_points_xy, read_variants
+from infra.preview.input import MAX_REGIONS, read_boxes_xyxy, read_drawings, read_points_xy
 from infra.run.command_line import run_job
 from infra.run.options import Exit
 from pipelines.preview import PreviewOptions, preview
@@ -144,12 +144,12 @@ def test_bad_images(refused, tmp_path: Path, content: bytes, told: str) -> None:
         ([], "--texts: say what to look for"),
         (["--texts", "dog", "  "], "--texts: text 2 is blank"),
         (["--texts", "dog", "--template", "a photo"], "has no {} for the text"),
-        (["--texts", "dog", "--variants", "D9"], "'D9'; nearest: "),
-        (["--texts", "dog", "--variants", "P|nonsense"], "'nonsense'; nearest: "),
-        (["--texts", "dog", "--variants", "P|D4,S"], "--variants P|D4,S: not a drawing"),
-        (["--texts", "dog", "--variants", "first-box"], "--variants first-box: not a drawing"),
-        (["--texts", "dog", "--variants"], "--variants: name at least one drawing"),
-        (["--gallery", "--variants", "D9"], "'D9'"),
+        (["--texts", "dog", "--drawings", "D9"], "'D9'; nearest: "),
+        (["--texts", "dog", "--drawings", "P|nonsense"], "'nonsense'; nearest: "),
+        (["--texts", "dog", "--drawings", "P|D4,S"], "--drawings P|D4,S: not a drawing"),
+        (["--texts", "dog", "--drawings", "first-box"], "--drawings first-box: not a drawing"),
+        (["--texts", "dog", "--drawings"], "--drawings: name at least one drawing"),
+        (["--gallery", "--drawings", "D9"], "'D9'"),
     ],
 )
 def test_bad_texts_and_drawings(refused, flags: list[str], told: str) -> None:
@@ -168,7 +168,7 @@ def test_an_unknown_model_or_a_folder_that_is_a_file_ends_with_exit_2(image, tmp
 
 
 def test_drawings_are_listed_once_in_their_order() -> None:
-    assert [drawing.code for drawing in read_variants(["D4", "P|D4|B1", "P"])] == ["D4", "P", "B1"]
+    assert [drawing.code for drawing in read_drawings(["D4", "P|D4|B1", "P"])] == ["D4", "P", "B1"]
 
 
 def test_a_gallery_shows_the_first_region_or_the_largest() -> None:

@@ -11,6 +11,7 @@ from infra.run.command_line import parse, run_job
 from infra.run.options import Exit
 from operators.datasets.formats.annotations import AnnotationError
 from pipelines.prepare_refcoco import PrepareOptions
+from pipelines.preview import PreviewOptions
 from pipelines.refcoco_full import BenchmarkOptions
 
 REQUIRED = ["--data", "d", "--out", "o"]
@@ -192,3 +193,16 @@ def test_help_names_every_option(capsys) -> None:
     printed = capsys.readouterr().out
     for name in BenchmarkOptions.model_fields:
         assert f"--{name.replace('_', '-')}" in printed
+
+
+def test_a_renamed_option_works_for_one_release_with_a_note(tmp_path, capsys):
+    wanted = ["--image", "a.png", "--out", "out"]
+    for flags in (["--variants", "P", "C1"], ["--variants=P", "C1"]):
+        assert parse(PreviewOptions, [*wanted, *flags]).drawings == ("P", "C1")
+        assert "variants is called drawings now" in capsys.readouterr().err
+    config = tmp_path / "c.yaml"
+    config.write_text("variants: [P, C1]\n")
+    assert parse(PreviewOptions, [*wanted, "--config", str(config)]).drawings == ("P", "C1")
+    assert "variants is called drawings now" in capsys.readouterr().err
+    parse(PreviewOptions, [*wanted, "--drawings", "P"])
+    assert not capsys.readouterr().err

@@ -10,8 +10,10 @@ import pytest
 
 from infra.run.command_line import run_job
 from infra.weights.bundled_models import FOLDER, PREFIX, bundled_folder
-from infra.weights.resolve import local_file, resolve_encoder, resolve_segmenter
-from operators.encode.clip_model import ClipModel
+from infra.weights.encoders import resolve_encoder
+from infra.weights.segmenters import resolve_segmenter
+from infra.weights.sources import local_file
+from operators.encode.encoders.open_clip import ClipModel
 from operators.training import TASKS
 from pipelines.prepare_refcoco import PrepareOptions, prepare
 from pipelines.refcoco_full import BenchmarkOptions

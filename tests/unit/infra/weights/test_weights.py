@@ -17,8 +17,10 @@ from infra.weights import checkpoint_check, checkpoint_files
 from infra.weights.checkpoint_card import CARD_SUFFIX, Card, write_card
 from infra.weights.checkpoint_check import check_weights
 from infra.weights.checkpoint_files import file_facts
+from infra.weights.encoders import resolve_encoder
 from infra.weights.published import OPENAI, PUBLISHED
-from infra.weights.resolve import local_file, resolve_encoder, resolve_segmenter
+from infra.weights.segmenters import resolve_segmenter
+from infra.weights.sources import local_file
 from operators.methods.models import Segmenter, Weights
 from pipelines.random_weights import RandomWeightsOptions, write_random_weights
 
@@ -111,7 +113,9 @@ def test_label_and_quick_gelu_come_from_the_card(vit_file):
 
 def test_resolving_needs_no_torch(vit_file, tiny_vit):
     code = (
-        "import sys; from infra.weights.resolve import resolve_encoder, resolve_segmenter, local_file\n"
+        "import sys; from infra.weights.encoders import resolve_encoder\n"
+        "from infra.weights.segmenters import resolve_segmenter\n"
+        "from infra.weights.sources import local_file\n"
         f"local_file(resolve_encoder('ViT-B-32:{vit_file}').weights); resolve_encoder('{tiny_vit}')\n"
         "resolve_segmenter('vit_h:published'); import infra.weights.checkpoint_check\n"
         "assert not {'torch', 'open_clip', 'segment_anything', 'ray'} & set(sys.modules)"
@@ -221,7 +225,7 @@ def test_one_download_a_node_for_many_processes(vit_file, web):
     web.files["/w.safetensors"] = Path(vit_file).read_bytes()
     weights = Weights(source=f"{web.url}/w.safetensors", sha256=sha256(vit_file), label="real")
     code = (
-        "from infra.weights.resolve import local_file; from operators.methods.models import Weights\n"
+        "from infra.weights.sources import local_file; from operators.methods.models import Weights\n"
         f"print(local_file(Weights.model_validate_json('{weights.model_dump_json()}')))"
     )
     command = [sys.executable, "-c", code]
@@ -242,7 +246,7 @@ def test_a_url_is_downloaded_to_be_hashed_and_not_again(vit_file, web):
 def test_a_checked_file_is_not_opened_again(tiny_vit, monkeypatch):
     encoder = resolve_encoder(tiny_vit)
     check_weights([encoder, encoder], [])
-    monkeypatch.setattr(checkpoint_check, "require_clip_fits", None)
+    monkeypatch.setattr(checkpoint_check, "_require_fits", None)
     check_weights([encoder], [])
     other = encoder.model_copy(update={"quick_gelu": True})
     with pytest.raises(InputError, match="not callable"):
@@ -275,7 +279,7 @@ def small_architectures(tmp_path, monkeypatch):
     import tiny_models
     from segment_anything import sam_model_registry
 
-    from operators.encode import clip_model
+    from operators.encode.encoders import open_clip as clip_model
     from operators.segment import sam_architectures
 
     tiny = sam_architectures.SamShape.model_validate(TINY_SAM)

@@ -12,7 +12,7 @@ import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
 
-from operators.encode.clip_model import ClipModel, build_clip, read_clip_state
+from operators.encode.encoders.open_clip import ClipModel, build_clip, read_clip_state
 from operators.methods.models import Encoder, Weights
 
 TEXTS = [

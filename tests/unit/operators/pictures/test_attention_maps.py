@@ -9,7 +9,7 @@ import pytest
 import tiny_models
 from PIL import Image
 
-from operators.encode.clip_model import ClipModel
+from operators.encode.encoders.open_clip import ClipModel
 from operators.encode.views import ImageViews
 from operators.foveal import FovealAttention, Unleash
 from operators.methods.models import Encoder, Weights

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from operators.pictures.annotate import COLORS
-from operators.pictures.gallery import CARD, NAMES, ROWS, Cell, contact_sheet, taxonomy_figure, variant_sheet
+from operators.pictures.gallery import CARD, NAMES, ROWS, Cell, contact_sheet, drawing_sheet, taxonomy_figure
 from operators.prompts import find_prompt
 
 COLOR = (200, 10, 60)
@@ -57,13 +57,13 @@ def test_inputs_stay_as_they_are_and_no_cells_make_an_empty_sheet() -> None:
     assert (contact_sheet([]) == 255).all()
 
 
-def test_a_variant_sheet_names_the_nearest_text_of_every_region(monkeypatch) -> None:
+def test_a_drawing_sheet_names_the_nearest_text_of_every_region(monkeypatch) -> None:
     seen = {}
     monkeypatch.setattr(
         "operators.pictures.gallery.contact_sheet", lambda cells, title: seen.update(cells=cells, title=title)
     )
     similarity = np.array([[0.25, 0.1], [0.1, 0.3125]])
-    variant_sheet("D4", [picture(4, 4), picture(5, 5)], similarity, ["dog", "bowl"])
+    drawing_sheet("D4", [picture(4, 4), picture(5, 5)], similarity, ["dog", "bowl"])
     assert [(c.badge, c.label, c.color) for c in seen["cells"]] == [
         ("0", "0.250  dog", COLORS[0]),
         ("1", "0.312  bowl", COLORS[1]),

@@ -7,7 +7,8 @@ from segment_anything import sam_model_registry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 from operators.pixels.masks import remove_small_regions, tight_boxes_xyxy
-from operators.segment.grid_proposals import GridSettings, grid_proposals
+from operators.segment.grid_proposals import grid_proposals
+from operators.segment.proposals import GridSettings
 from operators.segment.sam_model import SegmentAnything
 from operators.weights.recipe_weights import fill_state_dict
 

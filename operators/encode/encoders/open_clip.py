@@ -1,9 +1,9 @@
-"""CLIP models: built by open_clip, loaded by us from a verified file, used by both towers' operators."""
+"""CLIP models of open_clip: built by the library, loaded by us from a verified file."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,14 +13,14 @@ from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
+from operators.encode.encoder import EncoderKind, register
 from operators.encode.word_tokenizer import WordTokenizer
 from operators.foveal import Attention
 from operators.foveal.features import region_features
 from operators.foveal.tower import Pictures, VisionTower
-from operators.methods.models import Encoder, Weights, known_words
+from operators.methods.models import Encoder, known_words
 from operators.weights.checkpoint_file import misfits, read_state
 
-OpenWeights = Callable[[Weights], str]
 SCALARS = ("logit_scale", "logit_bias")
 
 
@@ -133,8 +133,8 @@ class ClipModel:
         return region_features(self.tower, attention, drawn, raw, rows_RL).float().cpu()
 
     def _here(self, pictures: Pictures) -> Pictures:
-        views, shown = pictures
-        return Pictures(views.to(self.device, self.dtype), shown.to(self.device))
+        views, picture_R = pictures
+        return Pictures(views.to(self.device, self.dtype), picture_R.to(self.device))
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
@@ -167,3 +167,31 @@ class ClipModel:
         x = x[torch.arange(len(x), device=x.device), tokens_NL.argmax(dim=-1)]
         projection = model.text_projection
         return projection(x) if isinstance(projection, torch.nn.Linear) else x @ projection
+
+
+def require_clip_fits(path: str, architecture: str, quick_gelu: bool) -> None:
+    """Check that a file holds the parameters of a CLIP architecture and nothing else.
+
+    Raises:
+        ValueError: naming the file and what does not fit.
+    """
+    read_clip_state(path, build_clip(architecture, quick_gelu, device="meta"))
+
+
+def _require_fits(encoder: Encoder, path: str) -> None:
+    require_clip_fits(path, encoder.architecture, encoder.quick_gelu)
+
+
+def _attention_depth(encoder: Encoder) -> int:
+    model: Any = build_clip(encoder.architecture, encoder.quick_gelu, device="meta")
+    return len(VisionTower(model.visual).blocks)
+
+
+def _unknown_words(encoder: Encoder, texts: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    if encoder.words:
+        found = make_tokenizer(encoder.architecture).unknown_words(texts)
+    return found
+
+
+register("open_clip", EncoderKind(ClipModel, _require_fits, _attention_depth, _unknown_words))
