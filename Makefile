@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup quickstart test lint format benchmarks retrain readme constraints clean
+.PHONY: setup quickstart test lint format benchmarks retrain readme tree constraints clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 
 format: setup
 	$(BIN)/ruff check --fix .
@@ -37,6 +38,10 @@ retrain: setup
 
 readme: setup
 	$(BIN)/python pipelines/quickstart.py --executor inline --out build/quickstart --readme .
+
+# The commented tree in README.md, after adding or renaming a folder or a recipe.
+tree: setup
+	$(BIN)/python -m infra.readme.tree README.md
 
 # After changing versions in pyproject.toml: install freely, test, then pin what was tested.
 constraints: setup

@@ -1,4 +1,4 @@
-"""Show what drawings look like on one image, and which of its regions each text is assigned to.
+"""Show what drawings look like on one image, and which region each text is assigned to.
 
 Example: python pipelines/preview.py --image dog.jpg --texts dog bowl --drawings P D4 --out preview
 """

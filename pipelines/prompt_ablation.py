@@ -1,4 +1,4 @@
-"""Score a grid over visual prompts and their parameters; tables and heat maps by every pair of parameters.
+"""Score a grid over drawings and their parameters; tables and heat maps by every pair of parameters.
 
 Example: python pipelines/prompt_ablation.py --data shards --out out --drawings D4 C1 "I+FA" \
     --grid sigma_px=25,50,100 contour_scale=1,1.2 alpha=0.1,0.2 --post none S --encoders ViT-B-16:openai

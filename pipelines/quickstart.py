@@ -1,4 +1,4 @@
-"""See the whole job work in a minute, without a download: synthetic scenes, small bundled models, a report.
+"""See the whole job work in a minute, without a download: drawn scenes, small models, a report.
 
 Example: python pipelines/quickstart.py
 """

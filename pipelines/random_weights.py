@@ -1,4 +1,4 @@
-"""Write randomly initialised checkpoints of real architectures, to try the system without a download.
+"""Write randomly initialised checkpoints of real architectures, to try everything without a download.
 
 Example: python pipelines/random_weights.py --models ViT-B-32 RN50 --out weights
 """

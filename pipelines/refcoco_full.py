@@ -1,4 +1,4 @@
-"""Score visual prompting methods on RefCOCO, RefCOCO+ and RefCOCOg and print the table.
+"""Score visual prompting methods on RefCOCO, RefCOCO+ and RefCOCOg, and print the table.
 
 Example: python pipelines/refcoco_full.py --data shards --out out --methods P --encoders ViT-B-32:openai
 """

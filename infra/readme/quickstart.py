@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from infra.errors import InputError
+from infra.readme.marks import Marks
 from infra.run.record import read_run
 from infra.weights.segmenters import resolve_segmenter
 from infra.weights.sources import local_file
@@ -20,7 +20,7 @@ from operators.pixels.geometry import xywh_to_xyxy
 from operators.tables.accuracy import group_seeds, markdown_table
 from operators.tables.metrics import count_predictions
 
-BEGIN, END = "<!-- quickstart table: written by make readme -->", "<!-- end of the quickstart table -->"
+MARKS = Marks("<!-- quickstart table: written by make readme -->", "<!-- end of the quickstart table -->")
 PICTURES = "pipelines/pictures"
 SHOWN = "val"
 STRIP = ("I", "P", "C1", "D4")
@@ -39,24 +39,6 @@ def readme_table(run: str) -> str:
     return markdown_table(group_seeds(counted), [s for s in finished.splits if s[1] == SHOWN])
 
 
-def table_in(readme: str) -> str:
-    """Return the table that a README's text holds between the marks.
-
-    Raises:
-        InputError: if the marks are not there.
-    """
-    return _parts(readme)[1].strip() + "\n"
-
-
-def _parts(readme: str) -> tuple[str, str, str]:
-    """Return what stands before the table, the table, and what stands after it; marks go with the outside."""
-    before, begin, rest = readme.partition(BEGIN)
-    table, end, after = rest.partition(END)
-    if not begin or not end:
-        raise InputError(f"README.md has no lines {BEGIN!r} and {END!r}")
-    return before + begin, table, end + after
-
-
 def write_readme(folder: str, run: str) -> None:
     """Replace the table in a checkout's README.md and its pictures.
 
@@ -65,8 +47,8 @@ def write_readme(folder: str, run: str) -> None:
         run: folder of the finished quickstart.
     """
     file = Path(folder, "README.md")
-    before, _, after = _parts(file.read_text(encoding="utf-8"))
-    file.write_text(f"{before}\n{readme_table(run)}{after}", encoding="utf-8")
+    text = MARKS.replaced(file.read_text(encoding="utf-8"), readme_table(run))
+    file.write_text(text, encoding="utf-8")
     pictures = Path(folder, PICTURES)
     pictures.mkdir(exist_ok=True)
     for name, picture in draw_pictures().items():

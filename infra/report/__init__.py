@@ -1,1 +1,1 @@
-"""Reports: what a finished run left behind, read once for the sections of the page."""
+"""The report: a finished run read once for the sections of its page."""

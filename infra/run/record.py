@@ -21,8 +21,8 @@ from infra.run.provenance import provenance, utc_now
 from operators.methods.products import Masks, Predictions
 from operators.rows.fingerprint import fingerprint
 from operators.tables.accuracy import Result, csv_table, group_seeds, latex_table, markdown_table
-from operators.tables.metrics import count_predictions
 from operators.tables.reproduction import reproduction_tables
+from operators.tasks.task import task_of
 
 MARKDOWN = "tables/accuracy.md"
 RUN = "run.json"
@@ -145,7 +145,7 @@ def recount(plan: Plan, max_quarantined: float) -> tuple[Exit, list[Result], dic
         if absent:
             ledger[product.folder] = {"missing_shards": absent}
             continue
-        counts = count_predictions(plan.store.get(plan.address(product, s)) for s in plan.shards)
+        counts = task_of(product).count(plan.store.get(plan.address(product, s)) for s in plan.shards)
         found = {split: counts[split].total if split in counts else 0 for split in planned}
         entry: dict[str, Any] = {"planned": sum(planned.values()), "ok": sum(c.ok for c in counts.values())}
         entry["quarantined"] = sum(c.quarantined for c in counts.values())

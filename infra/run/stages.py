@@ -119,10 +119,10 @@ class ScoreExpressions(MakeParts):
     """Predictions of every method and proposal set; the last stage, which hands on the shard number alone."""
 
     def build_operator(self, plan: Plan, reporter: Reporter) -> Any:
-        """Load the scoring operator."""
-        from operators.score.operator import ScoreExpressions
+        """Load the scorer of the plan's task."""
+        from operators.tasks.task import task_of
 
-        return ScoreExpressions(report=reporter)
+        return task_of(plan.predictions[0]).make_scorer(reporter)
 
     def missing(self, plan: Plan, shard: Shard) -> list[Any]:
         """Return missing predictions."""

@@ -1,1 +1,1 @@
-"""Training jobs: the loop that a Ray Train worker runs."""
+"""Training: the loop that a Ray Train worker runs."""

@@ -1,1 +1,1 @@
-"""Annotation files of referring-expression datasets, read into image rows."""
+"""PREPARE: annotation files become image rows; what datasets there are."""

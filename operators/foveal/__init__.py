@@ -1,4 +1,4 @@
-"""FALIP: point CLIP at a region through its attention instead of through its pixels.
+"""ENCODE, with FA: CLIP's attention is drawn to a region instead of its pixels (FALIP).
 
 A box becomes a bump over the patch tokens it touches, and the bump is added to the class token's attention
 scores in late blocks (falip spec sections 1 to 7). `settings` imports no torch, so that a plan can be made

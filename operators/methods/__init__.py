@@ -1,1 +1,1 @@
-"""What is to be computed, as frozen values: drawings, methods, models, products, the catalogue."""
+"""What is to be computed, as frozen values: drawings, methods, products, the catalogue."""

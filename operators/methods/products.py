@@ -144,10 +144,12 @@ class Predictions(Product):
     """Scores of every candidate for every expression of the chosen splits.
 
     Attributes:
+        task: which of `operators.tasks` is answered.
         splits: (dataset, split, digest of its caption bank) that are scored.
     """
 
     kind: ClassVar[Kind] = "predictions"
+    task: ClassVar[str] = "choose_region"
     method: Method
     encoders: tuple[Encoder, ...]
     proposals: Proposals

@@ -1,1 +1,1 @@
-"""Pictures for people: galleries, figures, attention, heat maps."""
+"""PICTURES for people: galleries, figures, attention, heat maps."""

@@ -1,4 +1,8 @@
-"""What prompts draw on: a picture with regions, and the few edits that prompts are made of.
+"""What drawings are drawn on: a picture with regions, and the few edits that drawings are made of.
+
+A *sheet* is either of two kinds, which differ in where the pixels come from and who draws the shapes: a
+*canvas* is the image resized as FGVP does, with shapes by OpenCV and masks in its pixels; a *photo* is the
+image as it is stored, with shapes by Pillow, as ReCLIP and FALIP do it.
 
 Every per-pixel edit is integer tensor work on the picture's device, batched over regions. What does not
 depend on the region (blurred, grey and tinted picture) is made once, and so is every shape.

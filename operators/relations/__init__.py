@@ -1,4 +1,4 @@
-"""Relations R: the parse of an expression becomes a tree of entities and a distribution over boxes.
+"""SCORE, with R: a parse becomes a tree of entities, then a distribution over boxes.
 
 Source: rec_scoring spec section 10 (the method `parse` of the published programs).
 """

@@ -1,1 +1,1 @@
-"""The report of a run, one HTML file."""
+"""REPORT: the page of a run, one HTML file."""

@@ -1,1 +1,1 @@
-"""What one row is made of: schemas, fingerprints, vectors."""
+"""What rows are written in: schemas, fingerprints, registries, vectors."""

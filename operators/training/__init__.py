@@ -1,5 +1,4 @@
-"""Training of the small bundled models on scenes. Each task is one module;
-`pipelines.train_shapes` runs them."""
+"""Training of the small bundled models on scenes; one module a task."""
 
 from __future__ import annotations
 

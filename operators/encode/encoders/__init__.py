@@ -1,1 +1,1 @@
-"""The kinds of encoders, one file each: a model of pictures and texts behind `operators.encode.encoder`."""
+"""One file a kind of encoder, behind `operators.encode.encoder`."""

@@ -1,1 +1,1 @@
-"""The drawings: one file a family, one function a drawing. To add one, put a file here."""
+"""One file a family, one function a drawing. To add one, put a file here."""

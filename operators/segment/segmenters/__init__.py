@@ -1,1 +1,1 @@
-"""The kinds of segmenters, one file each: boxes to masks behind `operators.segment.segmenter`."""
+"""One file a kind of segmenter, behind `operators.segment.segmenter`."""

@@ -8,7 +8,7 @@ import pytest
 
 from infra.errors import InputError
 from infra.readme import quickstart as quickstart_readme
-from infra.readme.quickstart import BEGIN, END, table_in, write_readme
+from infra.readme.quickstart import MARKS, write_readme
 
 
 @pytest.mark.parametrize("old", ["", "\n", "\n| a |\n|---|\n| 1 |\n"])
@@ -17,13 +17,15 @@ def test_only_the_table_changes(old: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(quickstart_readme, "draw_pictures", dict)
     (tmp_path / "pipelines").mkdir()
     file = tmp_path / "README.md"
-    file.write_text(f"# Title\n\ntext\n{BEGIN}{old}{END}\n\nmore\n")
+    file.write_text(f"# Title\n\ntext\n{MARKS.begin}{old}{MARKS.end}\n\nmore\n")
     for _ in range(2):
         write_readme(str(tmp_path), "run")
-        assert file.read_text() == f"# Title\n\ntext\n{BEGIN}\n| b |\n|---|\n| 2 |\n{END}\n\nmore\n"
-    assert table_in(file.read_text()) == "| b |\n|---|\n| 2 |\n"
+        assert (
+            file.read_text() == f"# Title\n\ntext\n{MARKS.begin}\n| b |\n|---|\n| 2 |\n{MARKS.end}\n\nmore\n"
+        )
+    assert MARKS.inside(file.read_text()) == "| b |\n|---|\n| 2 |\n"
 
 
 def test_a_readme_without_marks_is_refused() -> None:
     with pytest.raises(InputError, match="has no lines"):
-        table_in("# Title\n")
+        MARKS.inside("# Title\n")
