@@ -18,8 +18,8 @@ from infra.files import storage
 from infra.run.command_line import run_job
 from infra.run.options import Exit, Options
 from infra.weights.checkpoint_card import write_card
-from infra.weights.checkpoint_files import fetch, file_facts, written_whole
-from infra.weights.published import PUBLISHED, Published, with_hash
+from infra.weights.fetch import fetch, file_facts, written_whole
+from infra.weights.published_checkpoints import PUBLISHED, Published, with_hash
 
 CHILD = Path(__file__).resolve().parents[1] / "infra" / "weights" / "torchscript_child.py"
 CHILD_LIMIT_S = 600

@@ -19,7 +19,7 @@ from infra.files import storage
 from infra.run.command_line import run_job
 from infra.run.options import Exit, Options
 from infra.weights.checkpoint_card import write_card
-from infra.weights.checkpoint_files import written_whole
+from infra.weights.fetch import written_whole
 from infra.weights.segmenters import SEGMENTERS
 from infra.weights.sources import QUICK_GELU_SUFFIX
 

@@ -30,7 +30,7 @@ from infra.run.options import ExecutorOptions, Exit
 from infra.run.plan import Plan, choose_shards, describe
 from infra.run.provenance import utc_now
 from infra.run.record import finish
-from infra.run.retry import redo_quarantined
+from infra.run.redo import redo_quarantined
 from infra.run.vocabulary import check_words
 from infra.weights.checkpoint_check import check_attention, check_weights
 from infra.weights.encoders import resolve_encoder

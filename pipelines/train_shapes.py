@@ -25,7 +25,7 @@ from infra.run.command_line import run_job
 from infra.run.options import Exit, Options
 from infra.run.provenance import provenance
 from infra.weights.checkpoint_card import write_card
-from infra.weights.checkpoint_files import written_whole
+from infra.weights.fetch import written_whole
 
 RECORD = "training.json"
 Model = Literal["clip-shapes", "sam-shapes"]

@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 
-from infra.files.faults import StorageError
+from infra.files.storage_retries import StorageError
 
 
 def scratch_folder() -> str:

@@ -11,7 +11,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from infra.files.credentials import holds_credentials, without_credentials
-from infra.files.faults import GIVE_CREDENTIALS, NOT_IMPLEMENTED, StorageError, answer, persist
+from infra.files.storage_retries import GIVE_CREDENTIALS, NOT_IMPLEMENTED, StorageError, answer, persist
 from operators.pixels.images import ImageError
 
 # Retries are counted here alone: botocore and s3fs would each multiply them by five. Listings are never

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from infra.errors import InputError
 from infra.files import storage
-from infra.files.faults import StorageError, StorageOutage
+from infra.files.storage_retries import StorageError, StorageOutage
 from infra.run.options import Exit, Options
 from operators.datasets.formats.annotations import AnnotationError
 

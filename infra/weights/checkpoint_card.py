@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from infra.errors import InputError
 from infra.files import storage
-from infra.weights.checkpoint_files import file_facts
+from infra.weights.fetch import file_facts
 from operators.rows.fingerprint import Value
 
 CARD_SUFFIX = ".card.json"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from infra.errors import InputError
-from infra.weights.checkpoint_files import remembered
+from infra.weights.fetch import remembered
 from infra.weights.sources import local_file
 from operators.foveal import Attention, FeatureMask, Replacement, layer_indices
 from operators.methods.models import Encoder, Segmenter, Weights

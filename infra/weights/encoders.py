@@ -13,7 +13,7 @@ from typing import Any
 from infra.errors import InputError
 from infra.files import storage
 from infra.weights.bundled_models import bundled_folder, bundled_names
-from infra.weights.checkpoint_files import adopt, file_facts, remembered
+from infra.weights.fetch import adopt, file_facts, remembered
 from infra.weights.sources import (
     FILE_SUFFIXES,
     QUICK_GELU_SUFFIX,

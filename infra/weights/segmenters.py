@@ -7,7 +7,7 @@ import json
 from infra.errors import InputError
 from infra.files import storage
 from infra.weights.bundled_models import bundled_folder
-from infra.weights.published import segmenter_weights
+from infra.weights.published_checkpoints import segmenter_weights
 from infra.weights.sources import (
     last_part,
     require_known,

@@ -12,8 +12,8 @@ from infra.errors import InputError
 from infra.files import storage
 from infra.weights.bundled_models import located_source, portable_source
 from infra.weights.checkpoint_card import Card, read_card
-from infra.weights.checkpoint_files import FileFacts, fetch, file_facts
-from infra.weights.published import Published, at_url, with_hash
+from infra.weights.fetch import FileFacts, fetch, file_facts
+from infra.weights.published_checkpoints import Published, at_url, with_hash
 from operators.methods.models import Weights
 
 QUICK_GELU_SUFFIX = "-quickgelu"

@@ -19,7 +19,7 @@ from operators.pixels import sam_frame
 from operators.pixels.masks import BoolMasks, remove_small_regions
 from operators.segment.sam_architectures import build_sam
 from operators.segment.sam_attention import fuse_attention
-from operators.weights.checkpoint_file import misfits
+from operators.weights.state_dict import misfits
 
 
 @dataclass(frozen=True)

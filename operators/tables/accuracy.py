@@ -17,9 +17,9 @@ from operators.methods.method import Method
 from operators.methods.models import encoders_label, weights_label
 from operators.methods.products import Predictions
 from operators.rows.fingerprint import Value
+from operators.tables.intervals import Interval, clustered_interval
 from operators.tables.metrics import SplitCount
 from operators.tables.published import Published, Settings, published_results
-from operators.tables.stats import Interval, clustered_interval
 
 Counts = Mapping[tuple[str, str], SplitCount]
 NOTHING = "–"

@@ -23,9 +23,9 @@ from operators.tables.accuracy import (
     mean_and_spread,
     spreadsheet,
 )
+from operators.tables.intervals import Interval
 from operators.tables.metrics import SplitCount
 from operators.tables.published import Published, Settings, assumed_results, published_results
-from operators.tables.stats import Interval
 
 NOTE = (
     "Difference is ours minus published, in points. The interval is the 95 % bootstrap interval of ours with "

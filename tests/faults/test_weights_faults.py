@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from infra.errors import InputError
 from infra.run.command_line import run_job
 from infra.run.options import Exit, Options
-from infra.weights import checkpoint_files
+from infra.weights import fetch as fetching
 from infra.weights.checkpoint_card import CARD_SUFFIX, write_card
 from infra.weights.checkpoint_check import check_weights
 from infra.weights.encoders import resolve_encoder
@@ -264,7 +264,7 @@ def test_a_cut_download_is_tried_again_and_leaves_nothing(cache, monkeypatch):
     sha256 = hashlib.sha256(b"0123456789").hexdigest()
     with pytest.raises(InputError, match=r"w\.pth: download failed: .*expected 10 bytes, found 4"):
         local_file(Weights(source="memory://bucket/w.pth", sha256=sha256, label="real"))
-    assert len(attempts) == checkpoint_files.DOWNLOAD_ATTEMPTS
+    assert len(attempts) == fetching.DOWNLOAD_ATTEMPTS
     assert list((cache / "checkpoints").iterdir()) == []
 
 

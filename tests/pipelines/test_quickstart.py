@@ -54,7 +54,7 @@ def images(run):
 
 @pytest.mark.timeout(600)
 def test_readme_has_the_table(run):
-    """Another processor rounds float32 sums otherwise, which may turn an expression over that is a near tie."""
+    """Another processor rounds float32 sums otherwise, which may turn over an expression that nearly ties."""
     made, printed = readme_table(run.folder), MARKS.inside((ROOT / "README.md").read_text(encoding="utf-8"))
     cells = [[cell.strip() for cell in text.replace("\\|", "/").split("|")] for text in (made, printed)]
     differing = [(a, b) for a, b in zip(*cells, strict=True) if a != b]

@@ -17,7 +17,7 @@ import tenacity
 from s3_server import BUCKET, CANARIES, S3
 from s3fs import S3FileSystem
 
-from infra.files import faults as storage_faults
+from infra.files import storage_retries
 from infra.run.command_line import run_job
 from infra.run.options import Exit
 from pipelines.prepare_refcoco import PrepareOptions, prepare
@@ -176,7 +176,7 @@ def test_two_jobs_at_once(s3: S3, shards: str, models, local, drawn: Path) -> No
 
 def test_a_store_with_many_faults(s3: S3, shards: str, models, local, drawn: Path, monkeypatch) -> None:
     """One request in five fails; the table is the same."""
-    monkeypatch.setattr(storage_faults, "wait_random_exponential", lambda **_: tenacity.wait_none())
+    monkeypatch.setattr(storage_retries, "wait_random_exponential", lambda **_: tenacity.wait_none())
     chance = random.Random(0)
     weights = {None: 80, "SlowDown": 10, "reset": 5, "cut": 3, "lost": 2}
     with s3_server.proxy_before(s3) as proxy:
@@ -214,7 +214,7 @@ def test_refused_before_any_work(s3: S3, shards: str, models, monkeypatch, capfd
         )
         assert "access denied (AccessDenied" in capfd.readouterr().err
         proxy.fault = lambda method, path: "SlowDown"
-        monkeypatch.setattr(storage_faults, "wait_random_exponential", lambda **_: tenacity.wait_none())
+        monkeypatch.setattr(storage_retries, "wait_random_exponential", lambda **_: tenacity.wait_none())
         assert (
             run_job(BenchmarkOptions, benchmark, [*argv, "--out", f"{s3.url}/refused/out"]) == Exit.INCOMPLETE
         )

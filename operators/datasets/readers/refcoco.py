@@ -14,7 +14,7 @@ LICENCE = "none stated by the publishers of the annotations; COCO's annotations 
 IMAGES = "COCO train2014 (82,783 pictures, 13 GB, https://cocodataset.org)"
 ORIGIN = (
     "REFER (github.com/lichengunc/refer; its servers are gone, web.archive.org keeps the archives), "
-    "ReCLIP's reclip_data.tar.gz (github.com/allenai/reclip)"
+    "ReCLIP's data archive (github.com/allenai/reclip)"
 )
 INSTANCES = DataFile(refer.INSTANCES, "COCO-style boxes and outlines of every annotated object")
 

@@ -19,7 +19,7 @@ from operators.foveal import Attention
 from operators.foveal.features import region_features
 from operators.foveal.tower import Pictures, VisionTower
 from operators.methods.models import Encoder, known_words
-from operators.weights.checkpoint_file import misfits, read_state
+from operators.weights.state_dict import misfits, read_state
 
 SCALARS = ("logit_scale", "logit_bias")
 

@@ -15,7 +15,7 @@ from operators.segment.proposals import GridProposal, GridSettings
 from operators.segment.sam_architectures import build_sam
 from operators.segment.sam_model import SegmentAnything
 from operators.segment.segmenter import SegmenterKind, register
-from operators.weights.checkpoint_file import misfits, read_state
+from operators.weights.state_dict import misfits, read_state
 
 
 class Sam(SegmentAnything):

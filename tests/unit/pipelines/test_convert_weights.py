@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from infra.errors import InputError
-from infra.weights.checkpoint_files import file_facts
 from infra.weights.encoders import resolve_encoder
-from infra.weights.published import PUBLISHED, Published
+from infra.weights.fetch import file_facts
+from infra.weights.published_checkpoints import PUBLISHED, Published
 from operators.encode.encoders.open_clip import require_clip_fits
 from pipelines import convert_weights as conversion
 from pipelines.convert_weights import ConvertWeightsOptions, convert_weights

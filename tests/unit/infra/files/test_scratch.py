@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.files.faults import StorageError
 from infra.files.scratch import scratch_folder
+from infra.files.storage_retries import StorageError
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 import tenacity
 
-from infra.files import faults as storage_faults
-from infra.files import storage
+from infra.files import storage, storage_retries
 from operators.pixels.images import ImageError
 
 
@@ -22,7 +21,7 @@ def memory(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_faults, "wait_random_exponential", lambda **_: tenacity.wait_none())
+    monkeypatch.setattr(storage_retries, "wait_random_exponential", lambda **_: tenacity.wait_none())
 
 
 def test_write_makes_folders_and_replaces(tmp_path: Path) -> None:
@@ -181,9 +180,9 @@ def test_transient_faults_are_retried(flaky: Flaky) -> None:
 
 def test_a_fault_that_stays_is_raised_after_some_attempts(flaky: Flaky) -> None:
     flaky.problems = [OSError(5, f"try {i}") for i in range(50)]
-    with pytest.raises(OSError, match=f"try {storage_faults.ATTEMPTS - 1}"):
+    with pytest.raises(OSError, match=f"try {storage_retries.ATTEMPTS - 1}"):
         storage.read_bytes("u")
-    assert flaky.calls == storage_faults.ATTEMPTS
+    assert flaky.calls == storage_retries.ATTEMPTS
 
 
 @pytest.mark.parametrize(
@@ -203,7 +202,7 @@ def test_retries_wait_longer_and_longer_at_random(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(storage, "filesystem", lambda url: (SimpleNamespace(cat_file=_raise(problem)), url))
     with pytest.raises(OSError, match="503"):
         storage.read_bytes("u")
-    assert len(waits) == storage_faults.ATTEMPTS - 1
+    assert len(waits) == storage_retries.ATTEMPTS - 1
     assert all(0 <= wait <= 10 for wait in waits)
     assert len(set(waits)) > 1
 

@@ -11,11 +11,10 @@ import tenacity
 from s3_server import BUCKET, CANARIES, S3, Proxy
 from s3fs import S3FileSystem
 
-from infra.files import faults as storage_faults
-from infra.files import storage
-from infra.files.faults import ATTEMPTS, StorageError, StorageOutage
+from infra.files import storage, storage_retries
+from infra.files.storage_retries import ATTEMPTS, StorageError, StorageOutage
 from infra.run.artifacts import Address, ArtifactStore
-from infra.weights.checkpoint_files import fetch, file_facts
+from infra.weights.fetch import fetch, file_facts
 from operators.pixels.images import ImageError
 
 FAULTS = ("SlowDown", "InternalError", "reset", "cut", "slow")
@@ -30,7 +29,7 @@ def folder(s3: S3, request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """A proxy that the storage talks to, without waits between attempts."""
-    monkeypatch.setattr(storage_faults, "wait_random_exponential", lambda **_: tenacity.wait_none())
+    monkeypatch.setattr(storage_retries, "wait_random_exponential", lambda **_: tenacity.wait_none())
     monkeypatch.setattr(S3FileSystem, "read_timeout", s3_server.SLOW_S / 3)
     with s3_server.proxy_before(s3) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)

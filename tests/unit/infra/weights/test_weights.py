@@ -13,12 +13,13 @@ import fsspec
 import pytest
 
 from infra.errors import InputError
-from infra.weights import checkpoint_check, checkpoint_files
+from infra.weights import checkpoint_check
+from infra.weights import fetch as fetching
 from infra.weights.checkpoint_card import CARD_SUFFIX, Card, write_card
 from infra.weights.checkpoint_check import check_weights
-from infra.weights.checkpoint_files import file_facts
 from infra.weights.encoders import resolve_encoder
-from infra.weights.published import OPENAI, PUBLISHED
+from infra.weights.fetch import file_facts
+from infra.weights.published_checkpoints import OPENAI, PUBLISHED
 from infra.weights.segmenters import resolve_segmenter
 from infra.weights.sources import local_file
 from operators.methods.models import Segmenter, Weights
@@ -125,8 +126,8 @@ def test_resolving_needs_no_torch(vit_file, tiny_vit):
 
 def test_a_file_is_hashed_again_only_when_it_changed(vit_file, monkeypatch):
     hashed = []
-    hash_file = checkpoint_files._facts
-    monkeypatch.setattr(checkpoint_files, "_facts", lambda path: hashed.append(path) or hash_file(path))
+    hash_file = fetching._facts
+    monkeypatch.setattr(fetching, "_facts", lambda path: hashed.append(path) or hash_file(path))
     before = file_facts(str(vit_file))
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(file_facts, [str(vit_file)] * 8)) == {before}
@@ -161,7 +162,7 @@ def test_a_tag_from_the_hub_is_named_by_its_url(vit_file, tmp_path, monkeypatch)
     weights = resolve_encoder("ViT-B-32:openai").weights
     url = "https://huggingface.co/timm/vit_x.openai/resolve/abc123/open_clip_model.safetensors"
     assert weights.source == url
-    monkeypatch.setattr(checkpoint_files, "_copy", None)  # no network
+    monkeypatch.setattr(fetching, "_copy", None)  # no network
     assert os.path.realpath(local_file(weights)) == str(cached)
 
 
@@ -193,7 +194,7 @@ def test_unknown_segmenters(text, told):
 
 
 def test_a_published_segmenter_is_resolved_without_a_download(monkeypatch):
-    monkeypatch.setattr(checkpoint_files, "_copy", None)
+    monkeypatch.setattr(fetching, "_copy", None)
     segmenter = resolve_segmenter("vit_h:published")
     assert segmenter.weights.label == "real"
     assert segmenter.weights.source.endswith("/segment_anything/sam_vit_h_4b8939.pth")

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from infra.errors import InputError
 from infra.files import storage
 from infra.files.credentials import without_credentials
-from infra.files.faults import StorageError, persist
 from infra.files.scratch import scratch_folder
+from infra.files.storage_retries import StorageError, persist
 
 Answer = TypeVar("Answer")
 CHUNK_BYTES = 1 << 22

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import operators.tables.stats
-from operators.tables.stats import Interval, clustered_interval
+import operators.tables.intervals
+from operators.tables.intervals import Interval, clustered_interval
 
 
 def counts(random: np.random.Generator, images: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +29,7 @@ def test_is_what_a_loop_over_samples_gives() -> None:
 def test_does_not_depend_on_how_many_samples_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     ok, correct = counts(np.random.default_rng(1), 50, 0.1)
     whole = clustered_interval(ok, correct, draws=100)
-    monkeypatch.setattr(operators.tables.stats, "MAX_HELD", 333)
+    monkeypatch.setattr(operators.tables.intervals, "MAX_HELD", 333)
     assert clustered_interval(ok, correct, draws=100) == whole
 
 
