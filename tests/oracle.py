@@ -16,7 +16,7 @@ import open_clip
 import tiny_models
 import torch
 import torch.nn.functional as F
-from oracle_drawings import Boxes, bump, model_inputs, scaled
+from oracle_drawings import Boxes, bump, model_inputs, scaled, width_then_height
 from oracle_relations import related
 from PIL import Image
 from safetensors.torch import load_file
@@ -84,9 +84,8 @@ class Sam:
     def frame(self, image: Image.Image) -> Image.Image:
         """Resize an image to the frame that masks live in."""
         scale = self.side / max(image.size)
-        return image.resize(
-            (int(image.width * scale + 0.5), int(image.height * scale + 0.5)), Image.Resampling.BILINEAR
-        )
+        size = (int(image.width * scale + 0.5), int(image.height * scale + 0.5))
+        return width_then_height(image, size, Image.Resampling.BILINEAR)
 
     @torch.no_grad()
     def masks(self, image: Image.Image, boxes: Boxes) -> list[np.ndarray]:

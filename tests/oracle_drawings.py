@@ -46,7 +46,7 @@ def model_inputs(drawing: str, image: Image.Image, boxes: Boxes, side: int, sam:
     """Draw a code for each box and make the model's input of it."""
     if drawing in NATIVE:
         pictures = [photograph(drawing, image, box) for box in boxes]
-        squashed = [p.resize((side, side), Image.Resampling.BICUBIC) for p in pictures]
+        squashed = [width_then_height(p, (side, side), Image.Resampling.BICUBIC) for p in pictures]
         return torch.stack([normalize(to_tensor(p), MEAN, STD) for p in squashed])
     pictures = canvases(drawing, image, boxes, sam)
     pixels = torch.stack([torch.from_numpy(p).permute(2, 0, 1).float() for p in pictures])
@@ -84,12 +84,17 @@ def crop(image: Image.Image, box: list[float]) -> Image.Image:
     return image.crop((round(left), round(top), round(right), round(bottom)))
 
 
+def width_then_height(image: Image.Image, size: tuple[int, int], filter: Image.Resampling) -> Image.Image:
+    """Resize as one call did before Pillow 13."""
+    return image.resize((size[0], image.height), filter).resize(size, filter)
+
+
 def canvases(drawing: str, image: Image.Image, boxes: Boxes, sam: Any) -> list[np.ndarray]:
     """Draw FGVP's C1, C3, C4, D1, D3 or D4 for each box."""
     start = sam.frame(image) if drawing.startswith("D") else image
     scale = SHORT_SIDE / min(start.size)
     size = (int(start.width * scale + 0.5), int(start.height * scale + 0.5))
-    canvas = start if start.size == size else start.resize(size, Image.Resampling.BILINEAR)
+    canvas = width_then_height(start, size, Image.Resampling.BILINEAR)
     sharp = np.array(canvas)
     corners = scaled(boxes, image.size, start.size) if start is not image else scaled(boxes, (1, 1), (1, 1))
     masks = sam.masks(image, boxes) if drawing.startswith("D") else [None] * len(boxes)

@@ -1,6 +1,8 @@
-"""Resizing: Pillow's antialiased filters and mask interpolation, bit for bit, on any device.
+"""Resizing: Pillow's antialiased filters and mask interpolation, bit for bit, on any device and version.
 
-Source: visual_prompts spec section 3; the arithmetic is Pillow's fixed-point resampling.
+Source: visual_prompts spec section 3; the arithmetic is Pillow's fixed-point resampling. The width is resized
+first and the height then, each rounded to uint8, in two calls: that is what one call of every Pillow up to 12
+does, while 13 takes the height first where a picture loses more rows than columns.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import PIL
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -21,7 +22,6 @@ Filter = Literal["bilinear", "bicubic"]
 Side = Literal["short", "long"]
 
 COEFFICIENT_BITS = 22
-PILLOW_MAJOR = int(PIL.__version__.split(".")[0])
 
 
 def canvas_size_px(height_px: int, width_px: int, side_px: float, side: Side = "short") -> tuple[int, int]:
@@ -39,7 +39,7 @@ def canvas_size_px(height_px: int, width_px: int, side_px: float, side: Side = "
 
 
 def pillow_resize(image_u8: Tensor, size_px: tuple[int, int], filter: Filter = "bilinear") -> Tensor:
-    """Resize as `Image.resize` of the installed Pillow does: two passes, each rounded to uint8.
+    """Resize as one call of `Image.resize` did up to Pillow 12, with any version: width first, then height.
 
     Args:
         image_u8: uint8 (H, W, 3) or (N, H, W, 3).
@@ -69,31 +69,30 @@ def pillow_resize(image_u8: Tensor, size_px: tuple[int, int], filter: Filter = "
 def resize_with_pillow(image_u8: Tensor, size_px: tuple[int, int], filter: Filter) -> Tensor:
     """`pillow_resize` for a CPU tensor."""
     height, width = size_px
-    resample = Image.Resampling[filter.upper()]
     pictures = image_u8.reshape(-1, *image_u8.shape[-3:])
     resized = [
-        np.asarray(Image.fromarray(interleaved(picture)).resize((width, height), resample))
+        np.asarray(resize_picture(Image.fromarray(interleaved(picture)), (width, height), filter))
         for picture in pictures
     ]
     stacked = torch.from_numpy(np.stack(resized)) if resized else image_u8.new_empty(0, height, width, 3)
     return stacked.reshape(*image_u8.shape[:-3], height, width, 3)
 
 
+def resize_picture(picture: Image.Image, size_wh: tuple[int, int], filter: Filter) -> Image.Image:
+    """Resize a Pillow picture to (width, height): the width alone, then the height alone."""
+    resample, (width, height) = Image.Resampling[filter.upper()], size_wh
+    if picture.width != width:
+        picture = picture.resize((width, picture.height), resample)
+    return picture if picture.height == height else picture.resize((width, height), resample)
+
+
 def resize_with_matrices(image_u8: Tensor, size_px: tuple[int, int], filter: Filter) -> Tensor:
     """`pillow_resize` as two products with integer matrices, exact in float64 (sums stay below 2**33)."""
     height, width = size_px
-    passes = [(-2, width), (-3, height)]
-    if _vertical_first(image_u8.shape[-3] - height, image_u8.shape[-2] - width):
-        passes.reverse()
-    for dimension, length_px in passes:
+    for dimension, length_px in ((-2, width), (-3, height)):
         rows = image_u8.transpose(dimension, -3)
         image_u8 = _resample_rows(rows, length_px, filter).transpose(dimension, -3)
     return image_u8.contiguous()
-
-
-def _vertical_first(lost_height_px: int, lost_width_px: int) -> bool:
-    """Say which pass comes first; up to Pillow 12 it always was the horizontal one."""
-    return PILLOW_MAJOR >= 13 and lost_height_px > 2 * max(0, lost_width_px)
 
 
 def _resample_rows(rows_u8: Tensor, length_px: int, filter: Filter) -> Tensor:

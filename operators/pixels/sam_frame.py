@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from operators.pixels.resize import resize_picture
+
 SAM_FRAME_PX = 1024
 
 
@@ -26,8 +28,7 @@ def frame_size_px(height_px: int, width_px: int, frame_px: int = SAM_FRAME_PX) -
 def to_frame(image_HWC: NDArray[np.uint8], frame_px: int = SAM_FRAME_PX) -> NDArray[np.uint8]:
     """Resize a uint8 RGB image H x W x 3 to the frame with Pillow's antialiased bilinear filter."""
     height_px, width_px = frame_size_px(image_HWC.shape[0], image_HWC.shape[1], frame_px)
-    resized = Image.fromarray(image_HWC).resize((width_px, height_px), Image.Resampling.BILINEAR)
-    return np.array(resized, dtype=np.uint8)
+    return np.array(resize_picture(Image.fromarray(image_HWC), (width_px, height_px), "bilinear"))
 
 
 def boxes_to_frame(

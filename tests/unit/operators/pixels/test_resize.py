@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +21,8 @@ from operators.pixels.resize import (
     resize_with_pillow,
 )
 
+IMAGES = Path(__file__).parents[3] / "parity" / "data" / "images.npz"
+
 
 def noise(*shape: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
@@ -26,22 +31,33 @@ def noise(*shape: int) -> torch.Tensor:
 def shapes() -> list[tuple[int, int, int, int]]:
     random = np.random.default_rng(1)
     drawn = [tuple(map(int, random.integers(1, limit, 4))) for limit in (8, 40, 130) for _ in range(25)]
-    # One unchanged side, one-pixel sides, and both sides of the rule by which Pillow 13 orders its passes.
+    # One unchanged side, one-pixel sides, and both sides of the rule by which Pillow 13 swaps its passes.
     fixed = [(50, 40, 50, 90), (50, 40, 20, 40), (1, 30, 64, 1), (30, 1, 1, 64)]
     order = [(100, 60, 80, 50), (101, 60, 80, 50), (101, 60, 80, 61), (80, 60, 80, 50)]
     return [*drawn, *fixed, *order]
 
 
 @pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
-def test_matrices_equal_pillow(filter, device):
+def test_matrices_equal_pillow_in_two_calls(filter, device):
     for height, width, new_height, new_width in shapes():
-        image = noise(height, width, 3)
-        pillow = Image.fromarray(image.numpy()).resize(
-            (new_width, new_height), Image.Resampling[filter.upper()]
+        image, resample = noise(height, width, 3), Image.Resampling[filter.upper()]
+        pillow = (
+            Image.fromarray(image.numpy())
+            .resize((new_width, height), resample)
+            .resize((new_width, new_height), resample)
         )
         by_matrices = resize_with_matrices(image.to(device), (new_height, new_width), filter).cpu()
         assert np.array_equal(by_matrices, pillow), (height, width, new_height, new_width)
         assert torch.equal(pillow_resize(image, (new_height, new_width), filter), by_matrices)
+
+
+def test_a_tall_picture_is_what_published_versions_made_of_it(device):
+    """Pillow 8.2 to 12.3 in one call; 13 in one call gives other bytes (golden/dev/README.md)."""
+    tall = np.ascontiguousarray(np.rot90(np.load(IMAGES)["coffee"]))
+    assert tall.shape == (480, 320, 3)
+    squashed = pillow_resize(torch.from_numpy(tall).to(device), (224, 224), "bicubic").cpu().numpy()
+    expected = "a428fadce3e7363d599293af45819d6680d4becf4b7c082dbca49f727634c8fd"
+    assert hashlib.sha256(np.ascontiguousarray(squashed).tobytes()).hexdigest() == expected
 
 
 def test_each_picture_of_a_batch_is_resized_on_its_own():
