@@ -9,32 +9,30 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
 
-from infra.dataset.building import BuildShard, write_manifest
-from infra.dataset.shards import Manifest, Shard
+from infra.dataset.building import BuildShard, Built, write_manifest
+from infra.dataset.pictures import present_names, require_some
+from infra.dataset.reading import read_all_parses, read_detections, read_references
+from infra.dataset.shards import Manifest
 from infra.errors import InputError
 from infra.execution.executor import make_executor
 from infra.execution.reachable import require_reachable
 from infra.execution.settings import Settings
 from infra.execution.stage import Stage
 from infra.files import storage
-from infra.files.folder import StoredFolder
 from infra.run.command_line import run_job
 from infra.run.options import ExecutorOptions, Exit
-from operators.datasets.formats import reclip
-from operators.datasets.formats.annotations import AnnotatedRef
-from operators.datasets.formats.folder import Found
-from operators.datasets.formats.parses import MissingParser, Parses, find_parse, parse_with_spacy, read_parses
+from operators.datasets.facts import Facts, merged, outline_joins, require_boxes_inside
+from operators.datasets.formats.annotations import AnnotatedRef, with_present_names
 from operators.datasets.image_rows import assemble_rows, caption_banks
+from operators.datasets.joins import Join, join
 from operators.datasets.registry import DATASETS, Dataset, published_size
 from operators.rows.registry import nearest
-
-Sources = dict[tuple[str, str], str]
 
 
 class PrepareOptions(ExecutorOptions):
@@ -61,6 +59,8 @@ class PrepareOptions(ExecutorOptions):
     parses: str | None = None
     """File with parses (JSON lines or Parquet, see operators.datasets.formats.parses); wins over --parser."""
     images_per_shard: Annotated[int, Field(ge=1)] = 32
+    max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.001
+    """Share of expressions that may be set aside before the job ends with exit 3."""
 
     @classmethod
     def about(cls) -> str:
@@ -74,9 +74,9 @@ def prepare(options: PrepareOptions) -> int:
 
     Raises:
         InputError: for folders without the files that are needed, and for unknown names.
-        AnnotationError: for malformed annotation files.
+        AnnotationError: for malformed annotation files, sources that do not meet, impossible boxes.
     """
-    folders = _folders(options)
+    folders, datasets = _folders(options), _chosen(options)
     places = {f"--{layout}": folder for layout, folder in folders.items()}
     places |= {"--images": options.images, "--out": options.out}
     extra = {"--detections": options.detections, "--parses": options.parses}
@@ -84,10 +84,12 @@ def prepare(options: PrepareOptions) -> int:
     if not storage.exists(options.images):
         raise InputError(f"--images: {options.images} does not exist")
 
-    datasets = _chosen(options)
-    refs, sources = _read_refs(options, datasets, folders)
-    detections = _read_detections(options, folders, sorted({ref.dataset for ref in refs}))
-    parses = _parses(options, refs)
+    refs, sources, joins = read_references(datasets, options.splits, folders)
+    refs, pictures = _with_pictures(options.images, refs)
+    named = sorted({ref.dataset for ref in refs})
+    detections, detected = read_detections(named, refs, options.detections, folders)
+    parses, parsed = read_all_parses(refs, options.parses, options.parser)
+    joins += [*pictures, *detected, *parsed]
     rows = assemble_rows(refs, detections, parses)
 
     out = storage.absolute(options.out)
@@ -98,21 +100,28 @@ def prepare(options: PrepareOptions) -> int:
     require_reachable({**places, **extra}, executor.nodes, options.shared_filesystem)
     stage = Stage(BuildShard, {"images": storage.absolute(options.images), "out": out})
     entries = executor.run("prepare", items, [stage], {"images read": len(rows)})
-    shards = sorted((Shard.model_validate_json(e["shard"]) for e in entries), key=lambda s: s.index)
-    if [shard.index for shard in shards] != list(range(len(items))):
-        print(f"incomplete: {len(shards)} of {len(items)} shards were written; run the same command again")
+    built = sorted((Built.of(entry) for entry in entries), key=lambda b: b.shard.index)
+    if [b.shard.index for b in built] != list(range(len(items))):
+        print(f"incomplete: {len(built)} of {len(items)} shards were written; run the same command again")
         return Exit.INCOMPLETE
 
-    manifest = write_manifest(out, rows, caption_banks(refs, parses), shards, options.images_per_shard)
-    print(_report(manifest, sources))
-    if options.parser or options.parses:
-        print(_parse_report(refs, parses))
-    asked = [(d.name, split) for d in datasets for split in d.splits if _wants(options, split)]
+    facts = merged(b.facts for b in built)
+    require_boxes_inside(facts)
+    joins += outline_joins(facts)
+    shards = [b.shard for b in built]
+    banks = caption_banks(refs, parses)
+    manifest = write_manifest(out, banks, shards, facts, options.images_per_shard, joins)
+    print(_report(manifest, sources, facts))
+    asked = [(d.name, split) for d in datasets for split in d.splits if split in (options.splits or [split])]
     absent = [f"{dataset}/{split}" for dataset, split in asked if (dataset, split) not in sources]
     if absent:
         print(f"no references found for {', '.join(absent)}")
     print(f"shards, banks, manifest: {out}")
-    return Exit.COMPLETE
+    aside = sum(split.set_aside for split in facts.splits.values())
+    planned = sum(split.expressions for split in facts.splits.values())
+    too_many = aside > options.max_quarantined * planned
+    print(f"{planned} expressions = {planned - aside} ok + {aside} set aside", flush=True)
+    return Exit.QUARANTINE_ABOVE_LIMIT if too_many else Exit.COMPLETE
 
 
 def _folders(options: PrepareOptions) -> dict[str, str]:
@@ -141,85 +150,20 @@ def _chosen(options: PrepareOptions) -> list[Dataset]:
     return datasets
 
 
-def _wants(options: PrepareOptions, split: str) -> bool:
-    return split in (options.splits or [split])
+def _with_pictures(images: str, refs: list[AnnotatedRef]) -> tuple[list[AnnotatedRef], list[Join]]:
+    """Settle the names of pictures by what is in the folder, before any of them is read."""
+    names = {name for ref in refs for name in (ref.image_file, ref.written_name) if name}
+    present = present_names(images, names)
+    if present is None:
+        return refs, []
+    refs = with_present_names(refs, present)
+    wanted = list(dict.fromkeys(ref.image_file for ref in refs))
+    require_some(images, wanted, present)
+    return refs, [join("pictures", "images", wanted, present & set(wanted), images)]
 
 
-def _read_refs(
-    options: PrepareOptions, datasets: Sequence[Dataset], folders: Mapping[str, str]
-) -> tuple[list[AnnotatedRef], Sources]:
-    """Read every split that some folder has, datasets and splits in the published order."""
-    refs: list[AnnotatedRef] = []
-    sources: Sources = {}
-    for dataset in datasets:
-        readers = [
-            open_folder(StoredFolder(folders[layout]), dataset.name)
-            for layout, open_folder in dataset.layouts.items()
-            if layout in folders
-        ]
-        for split in filter(lambda split: _wants(options, split), dataset.splits):
-            found = next((found for read in readers if (found := read(split))), Found([], ""))
-            if found.refs:
-                refs += found.refs
-                sources[dataset.name, split] = found.url
-    if not refs:
-        raise InputError(
-            f"no references of {', '.join(dataset.name for dataset in datasets)} found; --refer needs "
-            "<dataset>/instances.json and <dataset>/refs(...).p, --reclip needs files like "
-            f"{reclip.split_file_name('refcoco', 'testA')}"
-        )
-    return refs, sources
-
-
-def _read_detections(
-    options: PrepareOptions, folders: Mapping[str, str], datasets: list[str]
-) -> Mapping[str, Any]:
-    detections = {}
-    looked = [options.detections] if options.detections else [folders.get("reclip"), folders.get("refer")]
-    for dataset in datasets:
-        places = [f for folder in filter(None, looked) for f in (folder, storage.join(folder, dataset))]
-        urls = [storage.join(place, reclip.detections_file_name(dataset)) for place in places]
-        found = next((url for url in urls if storage.exists(url)), None)
-        if found:
-            detections[dataset] = reclip.read_detections(storage.read_bytes(found), found)
-        elif options.detections:
-            raise InputError(f"{urls[0]} does not exist")
-    return detections
-
-
-def _parses(options: PrepareOptions, refs: list[AnnotatedRef]) -> Parses:
-    """Read the parse file and let the parser fill in what it lacks."""
-    given: Parses = {}
-    if options.parses:
-        if not storage.exists(options.parses):
-            raise InputError(f"--parses: {options.parses} does not exist")
-        given = read_parses(storage.read_bytes(options.parses), options.parses)
-    if not options.parser:
-        return given
-    texts = [(d, t) for d, t in _expressions(refs) if find_parse(given, d, t) is None]
-    try:
-        return {**parse_with_spacy(texts, options.parser), **given}
-    except MissingParser as problem:
-        raise InputError(str(problem)) from problem
-
-
-def _expressions(refs: list[AnnotatedRef]) -> list[tuple[str, str]]:
-    return [(ref.dataset, sentence.raw) for ref in refs for sentence in ref.sentences]
-
-
-def _parse_report(refs: list[AnnotatedRef], parses: Parses) -> str:
-    texts = _expressions(refs)
-    lacking = [text for dataset, text in texts if find_parse(parses, dataset, text) is None]
-    if not lacking:
-        return f"parses: all {len(texts)} expressions"
-    return (
-        f"parses: {len(texts) - len(lacking)} of {len(texts)} expressions; methods with R set the others "
-        f"aside, such as {lacking[0][:60]!r}"
-    )
-
-
-def _report(manifest: Manifest, sources: Sources) -> str:
-    """Say what was read from where, and how the counts compare with the published splits."""
+def _report(manifest: Manifest, sources: Mapping[tuple[str, str], str], facts: Facts) -> str:
+    """Say what was read from where, how sources met, what was set aside, and how counts compare."""
     lines = []
     for split in manifest.splits:
         counts = (split.images, split.refs, split.expressions)
@@ -231,9 +175,20 @@ def _report(manifest: Manifest, sources: Sources) -> str:
             f"{split.name}: {'/'.join(map(str, counts))} images/refs/expressions ({verdict}), "
             f"from {sources[split.dataset, split.split]}"
         )
+    lines += [met.line() for met in manifest.joins]
+    parsed = sum(split.parsed or 0 for split in manifest.splits)
+    if any(met.what == "parses" for met in manifest.joins):
+        total = sum(split.expressions for split in manifest.splits)
+        lines.append(f"parses: {parsed} of {total} expressions; methods with R set the others aside")
+    if facts.turned:
+        lines.append(
+            f"{facts.turned} pictures have an EXIF turn, which is not applied: boxes are taken in the "
+            "orientation in which the picture is stored"
+        )
     images = sum(shard.images for shard in manifest.shards)
     aside = sum(shard.quarantined_images for shard in manifest.shards)
     lines.append(f"{images} images in {len(manifest.shards)} shards, {aside} images set aside")
+    lines += [reason.line() for reason in manifest.reasons]
     lines.append(f"proposal sets: {', '.join(manifest.proposal_sets)}")
     return "\n".join(lines)
 

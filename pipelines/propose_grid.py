@@ -12,6 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
 
+from infra.dataset.building import Built
 from infra.dataset.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest
 from infra.errors import InputError
 from infra.execution.executor import make_executor
@@ -27,6 +28,7 @@ from infra.run.proposing import PROPOSAL_SET, ProposeGrid
 from infra.run.stages import SHARD_INDEX, ReadShard
 from infra.weights.checkpoint_check import check_weights
 from infra.weights.segmenters import resolve_segmenter
+from operators.datasets.facts import Facts, SetFacts, merged
 
 
 class GridOptions(ExecutorOptions):
@@ -65,24 +67,26 @@ def propose_grid(options: GridOptions) -> int:
     items: list[dict[str, Any]] = [{SHARD_INDEX: shard.index} for shard in manifest.shards]
     images = sum(shard.images for shard in manifest.shards)
     entries = executor.run("grid proposals", items, stages, {"images proposed": images})
-    shards = sorted((Shard.model_validate_json(e["shard"]) for e in entries), key=lambda s: s.index)
+    built = sorted((Built.of(entry) for entry in entries), key=lambda b: b.shard.index)
+    shards = [b.shard for b in built]
     if len(shards) != len(items):
         print(f"incomplete: {len(shards)} of {len(items)} shards were written; run the same command again")
         return Exit.INCOMPLETE
-    _write_manifest(options.data, out, manifest, shards)
+    _write_manifest(options.data, out, manifest, shards, merged(b.facts for b in built))
     regions = sum(shard.regions for shard in shards) - sum(shard.regions for shard in manifest.shards)
     print(f"{regions} new regions in {images} images, proposal set {PROPOSAL_SET}: {out}")
     return Exit.COMPLETE
 
 
-def _write_manifest(data: str, out: str, manifest: Manifest, shards: list[Shard]) -> None:
+def _write_manifest(data: str, out: str, manifest: Manifest, shards: list[Shard], facts: Facts) -> None:
     """Copy the caption banks and write the manifest last: a folder with one is whole."""
     for split in manifest.splits:
         read_bank(data, split)  # refuses a changed bank
         bank = storage.read_bytes(storage.join(data, split.bank))
         storage.write_bytes(storage.join(out, split.bank), bank)
     sets = sorted({*manifest.proposal_sets, PROPOSAL_SET})
-    renewed = manifest.model_copy(update={"proposal_sets": sets, "shards": shards})
+    counts = manifest.sets | {PROPOSAL_SET: facts.sets.get(PROPOSAL_SET, SetFacts())}
+    renewed = manifest.model_copy(update={"proposal_sets": sets, "shards": shards, "sets": counts})
     storage.write_bytes(storage.join(out, MANIFEST), renewed.model_dump_json(indent=1).encode())
 
 

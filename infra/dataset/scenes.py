@@ -8,7 +8,9 @@ from infra.dataset.building import write_manifest
 from infra.dataset.shards import write_shard
 from infra.execution.progress import Counts, Display
 from infra.files import storage
-from operators.datasets.image_rows import assemble_rows, caption_banks, complete_row
+from operators.datasets.complete_rows import complete_row
+from operators.datasets.facts import facts_of
+from operators.datasets.image_rows import assemble_rows, caption_banks
 from operators.datasets.scenes.dataset import (
     Scene,
     add_exact_masks,
@@ -50,4 +52,4 @@ def prepare_scenes(out: str, scenes: int, seed: int) -> None:
     for index, start in enumerate(range(0, len(rows), IMAGES_PER_SHARD)):
         table = pa.Table.from_pylist(rows[start : start + IMAGES_PER_SHARD], schema=IMAGE_ROW)
         shards.append(write_shard(out, index, table))
-    write_manifest(out, rows, caption_banks(refs, known), shards, IMAGES_PER_SHARD)
+    write_manifest(out, caption_banks(refs, known), shards, facts_of(rows, rows), IMAGES_PER_SHARD)

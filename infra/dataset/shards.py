@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infra.errors import InputError
 from infra.files import storage
+from operators.datasets.facts import Reason, SetFacts
+from operators.datasets.joins import Join
 from operators.rows.fingerprint import FINGERPRINT_CHARS
 from operators.rows.records import BANK, IMAGE_ROW, image_digest, row_digest
 
@@ -56,6 +58,7 @@ class Split(_Record):
 
     Attributes:
         parsers: names of what made the parses in the bank, if it has any.
+        parsed: expressions that have a parse; None in manifests of older versions, which did not count.
     """
 
     dataset: str
@@ -66,6 +69,7 @@ class Split(_Record):
     bank: str
     bank_digest: str
     parsers: list[str] = []
+    parsed: int | None = None
 
     @property
     def name(self) -> str:
@@ -78,6 +82,9 @@ class Manifest(_Record):
 
     Attributes:
         exact_mask_sets: proposal sets whose regions have masks of the dataset's own, some at least.
+        sets: what is in every proposal set; empty in manifests of older versions, as are the following.
+        joins: how the sources met that the data was made from.
+        reasons: why images and expressions were set aside.
     """
 
     format: str
@@ -86,6 +93,9 @@ class Manifest(_Record):
     exact_mask_sets: list[str] = []
     splits: list[Split]
     shards: list[Shard]
+    sets: dict[str, SetFacts] = {}
+    joins: list[Join] = []
+    reasons: list[Reason] = []
 
 
 def bank_digest(texts: list[str], parses: Sequence[Any] = ()) -> str:

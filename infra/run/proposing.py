@@ -9,6 +9,7 @@ from infra.execution.progress import Reporter
 from infra.execution.settings import Settings
 from infra.run.stages import SHARD_INDEX, settle_torch
 from infra.weights.sources import local_file
+from operators.datasets.facts import facts_of
 from operators.methods.models import Segmenter
 
 PROPOSAL_SET = "sam-grid"
@@ -28,7 +29,7 @@ class ProposeGrid:
         self._reporter = reporter
 
     def __call__(self, rows: pa.Table) -> pa.Table:
-        """Turn one shard's rows into the manifest entry of the new shard, as JSON."""
+        """Turn one shard's rows into the manifest entry of the new shard and its facts, as JSON."""
         from operators.segment.operator import propose_regions
 
         (index,) = set(rows.column(SHARD_INDEX).to_pylist())
@@ -39,4 +40,5 @@ class ProposeGrid:
         schema = rows.drop_columns([SHARD_INDEX]).schema
         shard = write_shard(self._out, index, pa.Table.from_pylist(proposed, schema=schema))
         self._reporter.flush()
-        return pa.table({"shard": [shard.model_dump_json()]})
+        facts = facts_of(proposed, proposed)
+        return pa.table({"shard": [shard.model_dump_json()], "facts": [facts.model_dump_json()]})

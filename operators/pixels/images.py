@@ -19,6 +19,8 @@ MAX_PIXELS = 50_000_000
 # Drawings scale the short side to a few hundred pixels: a strip of 1 x 60000 would grow to gigapixels.
 MAX_ASPECT = 32
 MAX_SIXTEEN_BIT = 65535
+ORIENTATION_TAG = 0x0112
+QUARTER_TURNS = (5, 6, 7, 8)
 
 
 class ImageError(ValueError):
@@ -57,6 +59,18 @@ def decode_rgb(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
             values = np.asarray(image, dtype=np.float64) * (255 / MAX_SIXTEEN_BIT)
             return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
         return image.convert("RGB")
+
+
+def is_turned(data: bytes) -> bool:
+    """Say whether EXIF data turns a picture by a quarter, so that viewers exchange its width and height.
+
+    Pictures that cannot be opened are not turned.
+    """
+    try:
+        with _open(data, MAX_PIXELS) as image:
+            return image.getexif().get(ORIENTATION_TAG) in QUARTER_TURNS
+    except (ImageError, OSError, SyntaxError, ValueError):
+        return False
 
 
 def decode_row(row: dict[str, Any]) -> Image.Image:

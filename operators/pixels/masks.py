@@ -14,6 +14,9 @@ from pycocotools import mask as coco_masks
 from operators.pixels.geometry import MAX_COORDINATE_PX
 
 BoolMasks = NDArray[np.bool_]
+LEAST_NUMBERS = 6
+# Of one mask; the largest of COCO has about 20 kB.
+MAX_COUNTS_BYTES = 1 << 24
 
 
 class RunLengths(TypedDict):
@@ -61,30 +64,48 @@ def mask_of_segmentation(segmentation: Any, size_hw: tuple[int, int]) -> RunLeng
     """Return the mask of a COCO segmentation in an image of (height, width) pixels.
 
     Args:
-        segmentation: polygons [[x1, y1, x2, y2, ...], ...] in pixels, or uncompressed run lengths
-            {"size": [height, width], "counts": [...]}.
+        segmentation: polygons [[x1, y1, x2, y2, ...], ...] in pixels, or run lengths: `size` [height, width],
+            and `counts` as a list of numbers (as crowds have them), or compressed, as text or bytes.
         size_hw: of the image.
 
     Returns:
-        None for anything else, and for run lengths of another size.
+        None for anything else, and for run lengths of another size. Pieces with less than three corners have
+        no inside and are left out; some of COCO's own objects have such pieces beside others.
     """
     height, width = size_hw
     if not height * width:
         return None
     if isinstance(segmentation, dict):
-        counts: Any = segmentation.get("counts")
-        whole = isinstance(counts, list) and all(type(count) is int and count >= 0 for count in counts)
-        if not whole or segmentation.get("size") != [height, width] or sum(counts) != height * width:
+        return _of_run_lengths(segmentation, size_hw)
+    pieces = segmentation if isinstance(segmentation, list) else []
+    polygons = [piece for piece in pieces if not (isinstance(piece, list) and len(piece) < LEAST_NUMBERS)]
+    if not polygons or not all(map(_is_polygon, polygons)):
+        return None
+    # Outside the image pycocotools would follow the outline pixel by pixel, however long it is.
+    inside = [np.clip(np.reshape(polygon, (-1, 2)), 0, (width, height)) for polygon in polygons]
+    rle = coco_masks.merge(coco_masks.frPyObjects([p.ravel().tolist() for p in inside], height, width))
+    return {"size": [height, width], "counts": bytes(rle["counts"])}
+
+
+def _of_run_lengths(segmentation: Mapping[str, Any], size_hw: tuple[int, int]) -> RunLengths | None:
+    height, width = size_hw
+    counts: Any = segmentation.get("counts")
+    if segmentation.get("size") != [height, width]:
+        return None
+    if isinstance(counts, list):
+        if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) != height * width:
             return None
         rle = coco_masks.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-    else:
-        polygons = segmentation if isinstance(segmentation, list) else []
-        if not polygons or not all(map(_is_polygon, polygons)):
-            return None
-        # Outside the image pycocotools would follow the outline pixel by pixel, however long it is.
-        inside = [np.clip(np.reshape(polygon, (-1, 2)), 0, (width, height)) for polygon in polygons]
-        rle = coco_masks.merge(coco_masks.frPyObjects([p.ravel().tolist() for p in inside], height, width))
-    return {"size": [height, width], "counts": bytes(rle["counts"])}
+        return {"size": [height, width], "counts": bytes(rle["counts"])}
+    if not isinstance(counts, str | bytes) or len(counts) > MAX_COUNTS_BYTES:
+        return None
+    compressed = counts if isinstance(counts, bytes) else counts.encode("latin-1", "replace")
+    found: RunLengths = {"size": [height, width], "counts": compressed}
+    try:
+        decode_masks([found], size_hw)
+    except ValueError:
+        return None
+    return found
 
 
 def tight_boxes_xyxy(masks_NHW: BoolMasks) -> NDArray[np.int64]:
@@ -175,7 +196,7 @@ def _window(mask_HW: BoolMasks, min_area_px: int) -> tuple[slice, slice]:
 def _is_polygon(polygon: Any) -> bool:
     numbers = polygon if isinstance(polygon, list) else []
     return (
-        len(numbers) >= 6
+        len(numbers) >= LEAST_NUMBERS
         and len(numbers) % 2 == 0
         and all(type(v) in (int, float) and abs(v) < MAX_COORDINATE_PX for v in numbers)
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from operators.datasets.image_rows import add_proposals
+from operators.datasets.complete_rows import add_proposals
 from operators.methods.models import Segmenter
 from operators.methods.products import Load, Masks, Report, no_report
 from operators.pixels.geometry import xywh_to_xyxy

@@ -168,15 +168,16 @@ def test_one_picture_under_two_names_and_one_number_in_two_names(tmp_path: Path,
     sources = write(tmp_path, scenes)
     for s, name in zip(scenes, names, strict=True):
         s.file_name = name
-        (tmp_path / "images" / (name.rpartition("_")[0] + ".jpg")).write_bytes(s.picture)
+        present = name if name.startswith("COCO_train2014_7") else name.rpartition("_")[0] + ".jpg"
+        (tmp_path / "images" / present).write_bytes(s.picture)
     shutil.rmtree(tmp_path / "reclip")
     write(tmp_path, scenes)
     out = str(tmp_path / "out")
     assert prepare(PrepareOptions(**sources, out=out, executor="inline")) == Exit.COMPLETE
     (shard,) = read_manifest(out).shards
     rows = {row["image_key"]: row["image_sha256"] for row in read_shard(out, shard).to_pylist()}
-    assert list(rows) == ["coco/train2014/7", "coco/train2014/8", "file/COCO_train2014_7.jpg"]
-    assert rows["coco/train2014/7"] == rows["coco/train2014/8"] != rows["file/COCO_train2014_7.jpg"]
+    assert list(rows) == ["coco/train2014/7", "coco/train2014/8", "file/COCO_train2014_7_1.jpg"]
+    assert rows["coco/train2014/7"] == rows["coco/train2014/8"] != rows["file/COCO_train2014_7_1.jpg"]
     matrix("duplicate ids: one picture under two names", "distinct keys, equal hash")
     matrix("duplicate ids: one number in two names", "distinct keys, each with its own picture")
 

@@ -46,7 +46,9 @@ class Run:
 def run(folder: Path, scenes: list[Scene], encoder: str, segmenter: str) -> Run:
     sources = write(folder / "source", scenes)
     data = str(folder / "shards")
-    prepared = PrepareOptions(**sources, out=data, executor="inline", images_per_shard=IMAGES_PER_SHARD)
+    prepared = PrepareOptions(
+        **sources, out=data, executor="inline", images_per_shard=IMAGES_PER_SHARD, max_quarantined=1
+    )
     assert prepare(prepared) == Exit.COMPLETE
     options = BenchmarkOptions(
         data=data,

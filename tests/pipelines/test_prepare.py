@@ -94,7 +94,9 @@ def test_bad_pictures_are_set_aside_and_spoil_no_neighbour(drawn: Path, tmp_path
     (images / names[1]).write_bytes(b"")
     (images / names[2]).write_bytes((images / names[2]).read_bytes()[:400])
     run(tmp_path / "clean", images=str(drawn / "images"), reclip=str(drawn / "reclip"))
-    assert run(tmp_path / "bad", images=str(images), reclip=str(drawn / "reclip")) == 0
+    bad = {"images": str(images), "reclip": str(drawn / "reclip")}
+    assert run(tmp_path / "bad", **bad) == Exit.QUARANTINE_ABOVE_LIMIT
+    assert run(tmp_path / "bad", **bad, max_quarantined=1.0) == Exit.COMPLETE
     rows = {}
     for name in ("clean", "bad"):
         data = str(tmp_path / name)

@@ -80,11 +80,11 @@ def test_every_picture_is_written_and_named(image, boxes, tiny_vit, tiny_sam, tm
     told = capsys.readouterr().out
     names = [
         "candidates.png",
-        "gallery.png",
-        "result.png",
         "drawing-1-P.png",
         "drawing-2-B1.png",
         "drawing-3-D4.png",
+        "gallery.png",
+        "result.png",
     ]
     assert list(pictures(out)) == names
     assert {path.name for path in out.iterdir()} == {*names, "result.json"}
@@ -163,7 +163,7 @@ def test_attention_that_cannot_be_shown_is_refused(image, boxes, tiny_vit, tiny_
 def test_without_drawings_that_need_masks_no_segmenter_is_used(run, boxes) -> None:
     out, result = run(boxes=boxes, texts=TEXTS[:1], drawings=("P",), segmenter="nonsense")
     assert result["results"][0]["mask"] is None and len(result["models"]) == 1
-    assert list(pictures(out)) == ["candidates.png", "result.png", "drawing-1-P.png"]
+    assert list(pictures(out)) == ["candidates.png", "drawing-1-P.png", "result.png"]
 
 
 def test_more_texts_than_regions(run, boxes, capsys) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
@@ -50,6 +51,8 @@ class AnnotatedRef:
             of the objects that have one.
         target_ids: the annotation ids that count as correct.
         place: `file:line` or `file[index]`, for messages.
+        written_name: the picture's name as it stands in the file, where `image_file` was derived from it.
+        image_size_wh: width and height of the picture in pixels, as annotated.
     """
 
     dataset: str
@@ -62,12 +65,26 @@ class AnnotatedRef:
     sentences: tuple[Sentence, ...]
     place: str
     segmentations: Mapping[str, Any] = field(default_factory=dict)
+    written_name: str = ""
+    image_size_wh: tuple[int, int] | None = None
 
 
 class FileRecord(BaseModel):
     """Base of the records that are checked on reading; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ImageRecord(FileRecord):
+    """A COCO-style image entry, as far as it is of use."""
+
+    id: Id
+    width: int | None = None
+    height: int | None = None
+
+    def size_wh(self) -> tuple[int, int] | None:
+        """Return (width, height) in pixels if both are given."""
+        return (self.width, self.height) if self.width and self.height else None
 
 
 class GoldAnnotation(FileRecord):
@@ -80,16 +97,27 @@ class GoldAnnotation(FileRecord):
 
 
 class Gold(NamedTuple):
-    """The annotated objects of a picture: `AnnotatedRef.gold` and `AnnotatedRef.segmentations`."""
+    """The annotated objects of a picture: `gold`, `segmentations` and `image_size_wh` of `AnnotatedRef`."""
 
     boxes: tuple[tuple[str, BoxXYWH], ...] = ()
     segmentations: Mapping[str, Any] = MappingProxyType({})
+    size_wh: tuple[int, int] | None = None
 
     @classmethod
-    def of(cls, annotations: Sequence[GoldAnnotation]) -> Gold:
+    def of(cls, annotations: Sequence[GoldAnnotation], size_wh: tuple[int, int] | None = None) -> Gold:
         """Return what annotations of one picture say, in their order."""
-        outlined = {str(a.id): a.segmentation for a in annotations if a.segmentation}
-        return cls(tuple((str(a.id), a.bbox) for a in annotations), outlined)
+        outlined = {str(a.id): outline for a in annotations if (outline := plain_outline(a.segmentation))}
+        return cls(tuple((str(a.id), a.bbox) for a in annotations), outlined, size_wh)
+
+
+def plain_outline(segmentation: Any) -> Any:
+    """Return a COCO segmentation as plain JSON data; None where there is none.
+
+    A mask's compressed run lengths are bytes in pickles and text in JSON files.
+    """
+    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), bytes):
+        return {**segmentation, "counts": segmentation["counts"].decode("latin-1")}
+    return segmentation or None
 
 
 class SentenceRecord(FileRecord):
@@ -110,7 +138,13 @@ class RefRecord(FileRecord):
     image_id: Id
     ann_id: Id | list[Id]
     ref_id: Id | None = None
+    width: int | None = None
+    height: int | None = None
     sentences: list[SentenceRecord]
+
+    def size_wh(self) -> tuple[int, int] | None:
+        """Return (width, height) of the picture in pixels if the file gives both."""
+        return (self.width, self.height) if self.width and self.height else None
 
     def target_ids(self) -> tuple[str, ...]:
         """Return the target annotation ids, of which a file may give one or a list."""
@@ -118,11 +152,22 @@ class RefRecord(FileRecord):
         return tuple(str(i) for i in ids)
 
 
+# The published rule cuts at the last "_" of every name with "coco" in it (rec_scoring section 2.1), and makes
+# one picture of all plain COCO names; on the published files it cuts what follows the twelve digits.
+_WITH_ANNOTATION = re.compile(
+    r"(?P<name>(?:.*/)?COCO_[a-z]+\d{4}_\d{12})_\d+(?P<suffix>\.\w+)", re.IGNORECASE
+)
+
+
 def image_file_name(file_name: str) -> str:
-    """Undo the `_<annotation id>.jpg` ending of COCO names; other names stand (rec_scoring section 2.1)."""
-    if "coco" not in file_name.lower() or "_" not in file_name:
-        return file_name
-    return file_name.rsplit("_", 1)[0] + ".jpg"
+    """Undo the `_<annotation id>` that REFER appends to COCO's names; every other name stands."""
+    found = _WITH_ANNOTATION.fullmatch(file_name)
+    return found["name"] + found["suffix"] if found else file_name
+
+
+def with_present_names(refs: Iterable[AnnotatedRef], present: Collection[str]) -> list[AnnotatedRef]:
+    """Let a name that exists win: where a picture has the very name in the file, that is the one meant."""
+    return [replace(ref, image_file=ref.written_name) if ref.written_name in present else ref for ref in refs]
 
 
 def parse_json(text: str, place: str) -> Any:

@@ -92,6 +92,8 @@ def read_split(data: bytes, name: str, dataset: str, split: str) -> Iterator[Ann
             sentences=tuple(sentence.sentence() for sentence in record.sentences),
             place=place,
             segmentations=objects.segmentations,
+            written_name=record.file_name,
+            image_size_wh=record.size_wh(),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from operators.datasets.formats.annotations import (
     AnnotatedRef,
@@ -12,6 +12,7 @@ from operators.datasets.formats.annotations import (
     FileRecord,
     Gold,
     GoldAnnotation,
+    ImageRecord,
     RefRecord,
     decode_text,
     first_problem,
@@ -24,6 +25,7 @@ from operators.datasets.formats.restricted_pickle import PickleRefused, load_pla
 
 class _Instances(FileRecord):
     annotations: list[GoldAnnotation]
+    images: list[ImageRecord] = Field(default_factory=list)
 
 
 class _Ref(RefRecord):
@@ -77,7 +79,8 @@ def read_instances(data: bytes, name: str) -> dict[str, Gold]:
         if annotation.image_id is None:
             raise AnnotationError(f"{name}: annotation {annotation.id} has no image_id")
         found.setdefault(str(annotation.image_id), []).append(annotation)
-    return {image_id: Gold.of(annotations) for image_id, annotations in found.items()}
+    sizes = {str(image.id): image.size_wh() for image in instances.images}
+    return {image_id: Gold.of(annotations, sizes.get(image_id)) for image_id, annotations in found.items()}
 
 
 def read_split(
@@ -115,6 +118,8 @@ def read_split(
                 sentences=tuple(sentence.sentence() for sentence in ref.sentences),
                 place=f"{name}[{index}]",
                 segmentations=objects.segmentations,
+                written_name=ref.file_name,
+                image_size_wh=objects.size_wh,
             )
 
 

@@ -21,7 +21,10 @@ class _PlainUnpickler(pickle.Unpickler):
     """
 
     def find_class(self, module_name: str, global_name: str) -> NoReturn:
-        raise PickleRefused(f"the pickle asks for {module_name}.{global_name}")
+        told = f"the pickle asks for {module_name}.{global_name}, and nothing that is called is opened"
+        if module_name.split(".")[0] in ("numpy", "pandas"):
+            told += "; its numbers are NumPy's: save it anew with plain ones (`value.item()` of each)"
+        raise PickleRefused(told)
 
     def persistent_load(self, pid: Any) -> NoReturn:
         raise PickleRefused("the pickle asks for a persistent object")

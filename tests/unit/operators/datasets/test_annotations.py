@@ -41,10 +41,15 @@ def read(*records: dict | str) -> list[AnnotatedRef]:
     ("name", "expected"),
     [
         ("COCO_train2014_000000581857_16.jpg", "COCO_train2014_000000581857.jpg"),
-        ("coco_x_1.png", "coco_x.jpg"),
-        ("COCO_train2014_000000581857_16", "COCO_train2014_000000581857.jpg"),
+        ("COCO_val2014_000000000042_1234567.jpg", "COCO_val2014_000000000042.jpg"),
+        ("sub/COCO_train2014_000000581857_16.png", "sub/COCO_train2014_000000581857.png"),
+        # Names that only look like it stand: cut after the last "_", each would become another picture's.
+        ("COCO_train2014_000000000002.jpg", "COCO_train2014_000000000002.jpg"),
+        ("COCO_train2014_000000581857_16", "COCO_train2014_000000581857_16"),
+        ("COCO_train2014_7_1.jpg", "COCO_train2014_7_1.jpg"),
+        ("coco_x_1.png", "coco_x_1.png"),
+        ("my_coco/kitchen_1.jpg", "my_coco/kitchen_1.jpg"),
         ("photo_16.jpg", "photo_16.jpg"),
-        ("my_Coco_picture_3.jpeg", "my_Coco_picture.jpg"),
         ("coco.jpg", "coco.jpg"),
     ],
 )
@@ -64,6 +69,7 @@ def test_a_reclip_line() -> None:
             target_ids=("16",),
             sentences=(Sentence("42", "The LADY"),),
             place="refcoco_testa.jsonl:1",
+            written_name="COCO_train2014_000000581857_16.jpg",
         )
     ]
 

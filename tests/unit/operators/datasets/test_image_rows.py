@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from operators.datasets.complete_rows import complete_row
 from operators.datasets.formats.annotations import AnnotatedRef, AnnotationError, BoxXYWH, Sentence
-from operators.datasets.image_rows import assemble_rows, caption_banks, complete_row, image_key
+from operators.datasets.image_rows import assemble_rows, caption_banks, image_key
 from operators.pixels.geometry import INVALID, PARTLY_OUTSIDE
 from operators.pixels.images import ImageError
 from operators.rows.records import IMAGE_ROW, OK, QUARANTINED
