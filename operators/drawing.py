@@ -41,9 +41,9 @@ from torch import Tensor
 from operators.encode.views import ImageViews
 from operators.methods.method import baseline
 from operators.methods.variants import Variant
+from operators.pixels.clip_input import CLIP_MEAN, CLIP_STD
 from operators.pixels.geometry import INVALID, box_status
 from operators.pixels.masks import BoolMasks
-from operators.prompts.render import CLIP_MEAN, CLIP_STD
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ from infra.execution.reachable import require_reachable
 from infra.execution.settings import Settings
 from infra.files import storage
 from infra.run.artifacts import ArtifactStore
-from infra.run.choosing import choose_splits, require_exact_masks, require_proposals
+from infra.run.choosing import choose_splits
 from infra.run.command_line import run_job
 from infra.run.make_missing import make_missing
+from infra.run.needs import known_gaps, require_needs
 from infra.run.options import ExecutorOptions, Exit
 from infra.run.plan import Plan, choose_shards, describe
 from infra.run.provenance import utc_now
@@ -33,7 +34,7 @@ from infra.run.record import finish
 from infra.run.redo import redo_quarantined
 from infra.run.vocabulary import check_words
 from infra.weights.checkpoint_check import check_attention, check_weights
-from infra.weights.encoders import resolve_encoder
+from infra.weights.encoders import resolve_encoder, silent_choices
 from infra.weights.segmenters import resolve_segmenter
 from infra.weights.sources import place_of_model
 from operators.methods.catalog import Row, find_rows
@@ -140,23 +141,28 @@ def make_plan(options: BenchmarkOptions) -> Plan:
     """
     manifest = read_manifest(options.data)
     splits = choose_splits(manifest, options.data, options.datasets, options.splits)
-    require_proposals(manifest, options.data, options.proposals, splits)
     rows = [row for text in options.methods for row in _rows(text, options.masks)]
     mask_sources = {variant.mask_source for row in rows for variant in row.method.variants}
-    if "exact" in mask_sources:
-        require_exact_masks(manifest, options.data, options.proposals, splits)
+    methods = [row.method for row in rows]
+    require_needs(manifest, options.data, splits, methods, options.proposals)
     segmenter = resolve_segmenter(options.segmenter, options.dtype) if "box" in mask_sources else None
+    predictions = _predictions(options, _with_encoders(rows, options), segmenter, splits)
     return Plan(
         data=storage.absolute(options.data),
         store=ArtifactStore(storage.absolute(options.artifacts or storage.join(options.out, "artifacts"))),
         shards=choose_shards(manifest, splits, options.limit),
         splits=splits,
-        predictions=_predictions(options, _with_encoders(rows, options), segmenter, splits),
+        predictions=predictions,
         settings=Settings(
             device=options.device,
             threads=options.threads,
             actors=options.actors,
             wait_for_resources_s=options.wait_for_resources_s,
+        ),
+        joins=tuple(manifest.joins),
+        gaps=(
+            *known_gaps(manifest, splits, methods, options.proposals),
+            *silent_choices(dict.fromkeys(encoder for p in predictions for encoder in p.encoders)),
         ),
     )
 

@@ -112,6 +112,7 @@ def _write_split(out: str, dataset: str, split: str, bank: list[Row], facts: Fac
         refs=counts.refs,
         expressions=len(bank),
         parsed=counts.parsed,
+        set_aside=counts.set_aside,
         bank=name,
         bank_digest=digest,
         parsers=sorted({entry["parse"]["parser"] for entry in bank if entry["parse"]}),

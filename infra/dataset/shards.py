@@ -59,6 +59,7 @@ class Split(_Record):
     Attributes:
         parsers: names of what made the parses in the bank, if it has any.
         parsed: expressions that have a parse; None in manifests of older versions, which did not count.
+        set_aside: expressions that were set aside when preparing; likewise.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class Split(_Record):
     bank_digest: str
     parsers: list[str] = []
     parsed: int | None = None
+    set_aside: int | None = None
 
     @property
     def name(self) -> str:

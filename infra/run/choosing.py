@@ -36,35 +36,3 @@ def choose_splits(
     if not chosen:
         raise InputError(f"no split of {data} fits --datasets and --splits; it has {known}")
     return chosen
-
-
-def require_proposals(
-    manifest: Manifest, data: str, proposals: Sequence[str], splits: Sequence[Split]
-) -> None:
-    """Check that every proposal source has a set for every chosen dataset.
-
-    Raises:
-        InputError: naming the source, the dataset and the sets that there are.
-    """
-    for name in proposals:
-        for dataset in dict.fromkeys(split.dataset for split in splits):
-            if not {f"{name}/{dataset}", name} & set(manifest.proposal_sets):
-                known = ", ".join(manifest.proposal_sets)
-                raise InputError(f"{data} has no {name!r} proposals for {dataset}; it has: {known}")
-
-
-def require_exact_masks(
-    manifest: Manifest, data: str, proposals: Sequence[str], splits: Sequence[Split]
-) -> None:
-    """Check that every proposal set has masks of the dataset's own.
-
-    Raises:
-        InputError: naming the first set that has none, and those that have.
-    """
-    for name in dict.fromkeys(f"{source}/{split.dataset}" for source in proposals for split in splits):
-        if name not in manifest.exact_mask_sets:
-            known = ", ".join(manifest.exact_mask_sets) or "nothing"
-            raise InputError(
-                f"--masks exact: {data} has masks of the dataset's own for {known}, "
-                f"not for {name}; choose --proposals gold or --masks box"
-            )

@@ -16,7 +16,6 @@ from infra.run.stages import (
     ScoreExpressions,
     SegmentWithSam,
     prompted_bank,
-    text_encoders,
 )
 
 
@@ -44,7 +43,7 @@ def make_missing(plan: Plan, executor: Executor) -> None:
 def _texts(plan: Plan) -> _Stream:
     missing = plan.missing_texts()
     wanted = {part.encoder for part in missing}
-    items = [{"encoder": i} for i, encoder in enumerate(text_encoders(plan)) if encoder in wanted]
+    items = [{"encoder": i} for i, encoder in enumerate(plan.encoders) if encoder in wanted]
     stages = [Stage(EncodeTexts, {"plan": plan}, size="model")]
     distinct = {(part.encoder, text) for part in missing for text in prompted_bank(plan, part)}
     return _Stream("texts", items, stages, {"texts encoded": len(distinct)})

@@ -10,6 +10,7 @@ from typing import TypeVar
 from infra.dataset.shards import Manifest, Shard, Split
 from infra.execution.settings import Settings
 from infra.run.artifacts import Address, ArtifactStore
+from operators.datasets.joins import Join
 from operators.methods.models import Encoder, Segmenter
 from operators.methods.products import Features, Masks, Predictions, Product, Texts
 
@@ -27,6 +28,8 @@ class Plan:
         splits: the chosen dataset splits.
         predictions: the products asked for; everything else follows from them.
         redo: parts that this run makes anew although they exist.
+        joins: how the sources of the data met, for the record.
+        gaps: what of the data is known to be set aside, for people.
     """
 
     data: str
@@ -36,11 +39,18 @@ class Plan:
     predictions: tuple[Predictions, ...]
     settings: Settings = field(default_factory=Settings)
     redo: frozenset[Address] = frozenset()
+    joins: tuple[Join, ...] = ()
+    gaps: tuple[str, ...] = ()
 
     @cached_property
     def shards_by_index(self) -> dict[int, Shard]:
         """Return the shards by their number."""
         return {shard.index: shard for shard in self.shards}
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """Return every encoder of the products, in their order."""
+        return _distinct(encoder for product in self.predictions for encoder in product.encoders)
 
     @cached_property
     def banks(self) -> dict[tuple[str, str], Split]:
@@ -139,6 +149,8 @@ def describe(plan: Plan) -> str:
         ("masks", f"{sum(len(plan.missing_masks(s)) for s in pending)} parts to make"),
         ("texts to encode", f"{len(plan.missing_texts())} caption banks" if plan.missing_texts() else "none"),
         ("artifacts", plan.store.root),
+        *((f"encoder {encoder.name}", encoder.told()) for encoder in plan.encoders),
+        *(("note", gap) for gap in plan.gaps),
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(["Plan"] + [f"  {name:<{width}}  {value}" for name, value in rows])

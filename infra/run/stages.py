@@ -147,7 +147,7 @@ class EncodeTexts:
 
         settle_torch(self._plan.settings.threads)
         (index,) = items.column("encoder").to_pylist()
-        encoder = text_encoders(self._plan)[index]
+        encoder = self._plan.encoders[index]
         parts = [part for part in self._plan.missing_texts() if part.encoder == encoder]
         strings = {part: prompted_bank(self._plan, part) for part in parts}
         operator = EncodeTexts(
@@ -168,11 +168,6 @@ def prompted_bank(plan: Plan, part: Texts) -> list[str]:
     from operators.encode.texts import phrases
 
     return phrases(read_parsed_bank(plan.data, split), part.relations, part.template)
-
-
-def text_encoders(plan: Plan) -> list[Any]:
-    """Return the encoders that any prediction of the plan needs texts from, in plan order."""
-    return list(dict.fromkeys(encoder for product in plan.predictions for encoder in product.encoders))
 
 
 def settle_torch(threads: int) -> None:

@@ -30,6 +30,11 @@ class Card(Value):
     quick_gelu: bool = False
     made_by: str = ""
 
+    @property
+    def told_by(self) -> str:
+        """Return what says how the weights were trained, for people."""
+        return "the card beside the file"
+
 
 def read_card(source: str, sha256: str) -> Card | None:
     """Return the card of a checkpoint whose hash is known, or None if it has no card.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from infra.errors import InputError
 from infra.files import storage
@@ -16,6 +17,7 @@ from infra.weights.bundled_models import bundled_folder, bundled_names
 from infra.weights.fetch import adopt, file_facts, remembered
 from infra.weights.sources import (
     FILE_SUFFIXES,
+    GELU_SUFFIX,
     QUICK_GELU_SUFFIX,
     last_part,
     looks_like_file,
@@ -27,9 +29,13 @@ from infra.weights.sources import (
     weights_of_file,
 )
 from operators.methods.models import Encoder, Weights
+from operators.pixels.clip_input import Filter
 
 MODEL_FOLDER_CONFIG = "open_clip_config.json"
 MODEL_FOLDER_WEIGHTS = "open_clip_model.safetensors"
+# What decided the settings of weights, where it was the architecture's name.
+BY_NAME = "as its name says"
+BY_NAME_ALONE = "assumed: nothing says how it was trained"
 
 
 def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
@@ -37,8 +43,9 @@ def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
 
     Encoders of other kinds are written `KIND:ARCHITECTURE:FILE_OR_URL` (`operators.encode.encoders`).
 
-    QuickGELU follows the weights: the pretrained tag, the card beside the file, or the folder's config. An
-    architecture name that contradicts them is refused. For a file that says nothing the name decides.
+    Activation, mean, std and filter follow the weights: the pretrained tag, the card beside the file, the
+    publisher's table or the folder's config. A name that contradicts them is refused. For a file that says
+    nothing the name decides, `-quickgelu` or `-gelu` at its end; without either, `silent_choices` asks.
 
     Raises:
         InputError: naming what is unknown, the nearest names, or the contradiction.
@@ -46,22 +53,44 @@ def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
     architecture, colon, source = text.partition(":")
     if not colon or source.startswith("//"):
         return _encoder_of_folder(bundled_folder(text) or text, dtype)
-    if architecture not in _architectures() and (other := _encoder_of_kind(architecture, source, dtype)):
+    if plain_name(architecture) not in _architectures() and (
+        other := _encoder_of_kind(architecture, source, dtype)
+    ):
         return other
-    require_known(f"encoder {text!r}: open_clip has no model", architecture, _architectures())
     plain = plain_name(architecture)
-    normalisation: dict[str, Any] = {}
+    require_known(f"encoder {text!r}: open_clip has no model", plain, _architectures())
+    preprocessing: dict[str, Any] = {}
     if looks_like_file(source):
         weights, maker = weights_of_file(source)
         require_maker_agrees(f"encoder {text!r}", maker, plain)
         quick = maker.quick_gelu if maker else architecture.endswith(QUICK_GELU_SUFFIX)
+        decided = maker.told_by if maker else BY_NAME if architecture != plain else BY_NAME_ALONE
     else:
-        weights, quick, normalisation = _weights_of_tag(architecture, source)
+        weights, quick, preprocessing = _weights_of_tag(architecture, source)
+        decided = f"the tag {source}"
     if architecture.endswith(QUICK_GELU_SUFFIX) and not quick:
         raise InputError(f"encoder {text!r}: these weights were trained without QuickGELU; write {plain}")
+    if architecture.endswith(GELU_SUFFIX) and not architecture.endswith(QUICK_GELU_SUFFIX) and quick:
+        raise InputError(f"encoder {text!r}: these weights were trained with QuickGELU; write {plain}")
     return Encoder(
-        name=plain, architecture=plain, weights=weights, quick_gelu=quick, dtype=dtype, **normalisation
+        name=plain,
+        architecture=plain,
+        weights=weights.model_copy(update={"settings_from": decided}),
+        quick_gelu=quick,
+        dtype=dtype,
+        **preprocessing,
     )
+
+
+def silent_choices(encoders: Iterable[Encoder]) -> Iterator[str]:
+    """Yield what to rule out about encoders whose weights do not say how they were trained."""
+    for encoder in encoders:
+        if encoder.weights.settings_from == BY_NAME_ALONE:
+            file, name = encoder.weights.source, encoder.name
+            yield (
+                f"nothing says how {file} was trained, so {name} gets GELU; if it is made from OpenAI's, "
+                f"write {name}{QUICK_GELU_SUFFIX}:{file}, else {name}{GELU_SUFFIX}:{file} rules that out"
+            )
 
 
 def _encoder_of_kind(kind: str, rest: str, dtype: str) -> Encoder | None:
@@ -93,15 +122,24 @@ def _encoder_of_folder(folder: str, dtype: str) -> Encoder:
         raise InputError(f"{config_url}: no readable model_cfg ({problem!r})") from problem
     weights, _ = weights_of_file(storage.join(folder, MODEL_FOLDER_WEIGHTS))
     quick = bool(config.pop("quick_gelu", False))
-    normalisation = {key: preprocessing[key] for key in ("mean", "std") if key in preprocessing}
     return Encoder(
         name=last_part(folder),
         architecture=json.dumps(config, sort_keys=True),
-        weights=weights,
+        weights=weights.model_copy(update={"settings_from": f"its {MODEL_FOLDER_CONFIG}"}),
         quick_gelu=quick,
         dtype=dtype,
-        **normalisation,
+        **_preprocessing(preprocessing, config_url),
     )
+
+
+def _preprocessing(config: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return mean, std and filter of a preprocessing configuration of open_clip, as far as it has them."""
+    found = {key: config[key] for key in ("mean", "std", "interpolation") if config.get(key) is not None}
+    if found.get("interpolation", "bicubic") not in get_args(Filter):
+        raise InputError(
+            f"{place}: interpolation {found['interpolation']!r} is none of {', '.join(get_args(Filter))}"
+        )
+    return found
 
 
 def _weights_of_tag(architecture: str, tag: str) -> tuple[Weights, bool, dict[str, Any]]:
@@ -127,15 +165,15 @@ def _weights_of_tag(architecture: str, tag: str) -> tuple[Weights, bool, dict[st
             "source": _shareable(path),
             "sha256": facts.sha256,
             "quick_gelu": bool(config.get("quick_gelu")),
-            "normalisation": {"mean": config["mean"], "std": config["std"]},
+            "preprocessing": _preprocessing(config, f"encoder {architecture}:{tag}"),
         }
 
-    key = f"pretrained|{plain_name(architecture)}|{tag}"
+    key = f"pretrained/2|{plain_name(architecture)}|{tag}"
     known = remembered(key, download)
     if storage.is_local(known["source"]) and not os.path.exists(known["source"]):
         known = download()
     weights = Weights(source=known["source"], sha256=known["sha256"], label="real", tag=tag)
-    return weights, known["quick_gelu"], known["normalisation"]
+    return weights, known["quick_gelu"], known["preprocessing"]
 
 
 def _shareable(path: str) -> str:

@@ -32,6 +32,11 @@ class Published(Value):
     storage: Literal["torchscript", "torch"]
     label: Literal["real"] = "real"
 
+    @property
+    def told_by(self) -> str:
+        """Return what says how the weights were trained, for people."""
+        return "published by its maker"
+
 
 def _clip(architecture: str, sha256: str, name: str = "") -> Published:
     name = name or f"{architecture}.pt"

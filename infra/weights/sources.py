@@ -16,7 +16,7 @@ from infra.weights.fetch import FileFacts, fetch, file_facts
 from infra.weights.published_checkpoints import Published, at_url, with_hash
 from operators.methods.models import Weights
 
-QUICK_GELU_SUFFIX = "-quickgelu"
+QUICK_GELU_SUFFIX, GELU_SUFFIX = "-quickgelu", "-gelu"
 FILE_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 
@@ -97,7 +97,8 @@ def last_part(folder: str) -> str:
 
 
 def plain_name(architecture: str) -> str:
-    return architecture.removesuffix(QUICK_GELU_SUFFIX)
+    """Return an architecture without what its name says of the activation."""
+    return architecture.removesuffix(QUICK_GELU_SUFFIX).removesuffix(GELU_SUFFIX)
 
 
 def looks_like_file(source: str) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 from operators.foveal import Attention
 from operators.foveal.tower import Pictures, VisionTower
 from operators.methods.models import Encoder, Weights
+from operators.pixels.clip_input import Filter
 from operators.rows.registry import Registry
 
 # Gives the local path of verified weights.
@@ -45,6 +46,10 @@ class ImageTextModel(Protocol):
     @property
     def std(self) -> Sequence[float]:
         """Of the input, RGB in 0..1."""
+
+    @property
+    def interpolation(self) -> Filter:
+        """Filter with which pictures become the input's square."""
 
     @property
     def tower(self) -> VisionTower:

@@ -65,7 +65,7 @@ def model_input(image: ImageViews, drawing: Variant, model: ImageTextModel) -> M
     """
 
     def views(variant: Variant) -> Tensor:
-        return image.distinct_views(variant, model.size_px, model.mean, model.std)
+        return image.distinct_views(variant, model.size_px, model.mean, model.std, model.interpolation)
 
     attention, drawn = drawing.attention, views(drawing)
     if attention is None:

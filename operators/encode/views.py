@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from operators.methods.variants import CANVAS_SETTINGS, MaskSource, Variant
+from operators.pixels.clip_input import Filter
 from operators.pixels.geometry import Boxes, xywh_to_xyxy
 from operators.pixels.images import to_array
 from operators.pixels.masks import BoolMasks
@@ -65,13 +66,28 @@ class ImageViews:
         """Return width and height of the image in pixels."""
         return self._image.size
 
-    def views(self, variant: Variant, size_px: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-        """Return the model input of every region, float32 (N, 3, size_px, size_px) on the device."""
-        distinct = self.distinct_views(variant, size_px, mean, std)
+    def views(
+        self,
+        variant: Variant,
+        size_px: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        interpolation: Filter = "bicubic",
+    ) -> Tensor:
+        """Return the model input of every region, float32 (N, 3, size_px, size_px) on the device.
+
+        `interpolation` is that of drawings on the stored image; canvases have their own (spec section 8).
+        """
+        distinct = self.distinct_views(variant, size_px, mean, std, interpolation)
         return distinct.expand(len(self.boxes_xywh), *distinct.shape[1:])
 
     def distinct_views(
-        self, variant: Variant, size_px: int, mean: Sequence[float], std: Sequence[float]
+        self,
+        variant: Variant,
+        size_px: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        interpolation: Filter = "bicubic",
     ) -> Tensor:
         """Return what `views` does, but a view that all regions share only once: (1, 3, size_px, size_px)."""
         if len(self.boxes_xywh) == 0:
@@ -80,7 +96,7 @@ class ImageViews:
         if all(prompt.region == "none" for prompt, _ in variant.layers) and variant.fit != "bias_crop":
             drawn = drawn[:1]
         if not isinstance(sheet, Canvas):
-            return native_to_input(drawn, size_px, mean=mean, std=std)
+            return native_to_input(drawn, size_px, mean=mean, std=std, interpolation=interpolation)
         return canvas_to_input(
             drawn,
             canvas_px=variant.canvas_px,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from operators.pixels.clip_input import CLIP_MEAN, CLIP_STD, Filter
 from operators.rows.fingerprint import Value, without_defaults
 
 
@@ -19,12 +20,14 @@ class Weights(Value):
         sha256: of the file.
         label: `real` (a published file), `tiny`, `random`, or `unverified` (a file that nothing vouches for).
         tag: open_clip's name of a published training (`openai`), empty for files.
+        settings_from: what decided the settings that go with the weights, activation, mean, std and filter.
     """
 
     source: str
     sha256: str
     label: Literal["real", "tiny", "random", "unverified"]
     tag: str = ""
+    settings_from: str = ""
 
 
 def known_words(architecture: str) -> tuple[str, ...]:
@@ -41,6 +44,7 @@ class Encoder(Value):
         architecture: open_clip's model name; or its `model_cfg` as JSON for a model folder.
         quick_gelu: whether the weights were trained with QuickGELU.
         mean, std: of the input, RGB in 0..1, as the weights were trained.
+        interpolation: filter with which pictures become the input's square, as the weights were trained.
         dtype: of weights and activations.
         kind: which of `operators.encode.encoders` loads it.
     """
@@ -49,14 +53,25 @@ class Encoder(Value):
     architecture: str
     weights: Weights
     quick_gelu: bool
-    mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+    mean: tuple[float, float, float] = CLIP_MEAN
+    std: tuple[float, float, float] = CLIP_STD
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     kind: str = "open_clip"
+    interpolation: Filter = "bicubic"
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_defaults(serialize(self), {"kind": "open_clip"})
+        later = {"kind": "open_clip", "interpolation": "bicubic"}
+        return without_defaults(serialize(self), later)
+
+    def told(self) -> str:
+        """Return the settings that decide numbers without anybody seeing them, and what decided them."""
+        normalisation = "CLIP's mean and std"
+        if (self.mean, self.std) != (CLIP_MEAN, CLIP_STD):
+            normalisation = f"mean {_numbers(self.mean)}, std {_numbers(self.std)}"
+        activation = "QuickGELU" if self.quick_gelu else "GELU"
+        decided = f" ({self.weights.settings_from})" if self.weights.settings_from else ""
+        return f"{activation}, {normalisation}, {self.interpolation}, {self.dtype}{decided}"
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -85,6 +100,10 @@ class Segmenter(Value):
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return without_defaults(serialize(self), {"kind": "sam"})
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.3g}" for value in values)
 
 
 def encoders_label(encoders: Sequence[Encoder]) -> str:

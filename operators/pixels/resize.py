@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-Filter = Literal["bilinear", "bicubic"]
+from operators.pixels.clip_input import Filter
+
 Side = Literal["short", "long"]
 
 COEFFICIENT_BITS = 22

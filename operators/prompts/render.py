@@ -7,6 +7,7 @@ Canvas prompts follow FGVP (normalise, fit to the canvas side, fit to the encode
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,14 +15,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from operators.pixels.clip_input import CLIP_MEAN, CLIP_STD, Filter
 from operators.pixels.resize import pillow_resize
 from operators.prompts import Fit, Parameter, Space, VisualPrompt
 from operators.prompts.canvas import Canvas
 from operators.prompts.photo import Photo
 from operators.prompts.sheet import Sheet
 
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 SHEETS: dict[Space, type[Sheet]] = {"native": Photo, "canvas": Canvas}
 
 # One picture a region, uint8 (N, h, w, 3), or N pictures (h, w, 3) that differ in size.
@@ -95,22 +95,25 @@ def native_to_input(
     *,
     mean: Sequence[float] = CLIP_MEAN,
     std: Sequence[float] = CLIP_STD,
+    interpolation: Filter = "bicubic",
 ) -> Tensor:
-    """Squash pictures to the encoder's square with Pillow's bicubic filter and normalise them.
+    """Squash pictures to the encoder's square with Pillow's filter and normalise them.
 
     Args:
         pictures: uint8 (N, h, w, 3), or N pictures (h, w, 3) of any size.
         size_px: side r of the encoder's input.
         mean: per channel, of values in 0..1.
         std: per channel, of values in 0..1.
+        interpolation: `bicubic` as CLIP was trained, or what the weights ask for.
 
     Returns:
         float32 (N, 3, r, r) on the same device.
     """
     if not isinstance(pictures, Tensor):
-        inputs = [native_to_input(picture[None], size_px, mean=mean, std=std) for picture in pictures]
+        one = partial(native_to_input, size_px=size_px, mean=mean, std=std, interpolation=interpolation)
+        inputs = [one(picture[None]) for picture in pictures]
         return torch.cat(inputs) if inputs else torch.zeros(0, 3, size_px, size_px)
-    squashed = pillow_resize(pictures, (size_px, size_px), "bicubic")
+    squashed = pillow_resize(pictures, (size_px, size_px), interpolation)
     levels = squashed.permute(0, 3, 1, 2).float() / 255
     center, spread = levels.new_tensor([mean, std])[:, :, None, None]
     return ((levels - center) / spread).contiguous()

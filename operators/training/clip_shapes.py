@@ -22,8 +22,9 @@ from operators.encode.views import ImageViews
 from operators.encode.word_tokenizer import WordTokenizer
 from operators.methods.method import PHOTO, prompted
 from operators.methods.variants import Variant, variant
+from operators.pixels.clip_input import CLIP_MEAN, CLIP_STD
 from operators.pixels.geometry import Boxes
-from operators.prompts.render import CLIP_MEAN, CLIP_STD, native_to_input
+from operators.prompts.render import native_to_input
 from operators.training.captions import caption
 from operators.training.first_layer import encode_any_size, settle_first_layer
 from operators.training.task import ModelFolder

@@ -64,7 +64,7 @@ class MeanColor:
     """An encoder that knows colours: the mean of a picture, and the colour a text names."""
 
     size_px, dimensions, logit_scale = 16, 3, 100.0
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean, std, interpolation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bicubic"
     device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, encoder: Encoder, path: str, device: str) -> None:

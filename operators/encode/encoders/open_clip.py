@@ -91,6 +91,7 @@ class ClipModel:
         dimensions: length of a feature vector.
         logit_scale: factor of the cosine (100 for OpenAI's models).
         mean, std: of the input, RGB in 0..1.
+        interpolation: filter of the input's square.
     """
 
     def __init__(self, encoder: Encoder, weights_path: str, device: str) -> None:
@@ -106,7 +107,7 @@ class ClipModel:
         with torch.inference_mode():
             blank = torch.zeros(1, 3, self.size_px, self.size_px, device=self.device, dtype=self.dtype)
             self.dimensions: int = self.model.encode_image(blank).shape[1]
-        self.mean, self.std = encoder.mean, encoder.std
+        self.mean, self.std, self.interpolation = encoder.mean, encoder.std, encoder.interpolation
         self.tokenizer = make_tokenizer(encoder.architecture)
         self._causal = isinstance(model, open_clip.CLIP) and model.text_pool_type == "argmax"
 
