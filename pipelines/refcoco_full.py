@@ -25,12 +25,12 @@ from infra.files import storage
 from infra.run.artifacts import ArtifactStore
 from infra.run.choosing import choose_splits
 from infra.run.command_line import run_job
+from infra.run.finish import finish
 from infra.run.make_missing import make_missing
 from infra.run.needs import known_gaps, require_needs
 from infra.run.options import ExecutorOptions, Exit
 from infra.run.plan import Plan, choose_shards, describe
 from infra.run.provenance import utc_now
-from infra.run.record import finish
 from infra.run.redo import redo_quarantined
 from infra.run.vocabulary import check_words
 from infra.weights.checkpoint_check import check_attention, check_weights

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from operators.datasets.facts import EXAMPLE_CHARS, Reason
 from operators.rows.records import OK, PREDICTIONS
 
 
@@ -74,6 +75,22 @@ def count_predictions(parts: Iterable[pa.Table]) -> dict[tuple[str, str], SplitC
         tally = ImageTally(tuple(chosen.column("image_key").to_pylist()), ok_N, correct_N)
         counts[dataset, split] = SplitCount(ok, int(correct_N.sum()), total - ok, tally)
     return counts
+
+
+def count_reasons(parts: Iterable[pa.Table]) -> list[Reason]:
+    """Count why expressions were set aside over tables of `PREDICTIONS`, most frequent first."""
+    found: dict[str, Reason] = {}
+    for part in parts:
+        predictions = part.column("predictions").combine_chunks().flatten()
+        aside = predictions.filter(pc.not_equal(predictions.field("status"), OK))
+        for row in aside.to_pylist():
+            code = row["error"]["code"]
+            where = f"{row['dataset']}/{row['split']} {row['expression_id']}: {row['error']['message']}"
+            known = found.get(code) or Reason(
+                of="expressions", code=code, count=0, example=where[:EXAMPLE_CHARS]
+            )
+            found[code] = known.model_copy(update={"count": known.count + 1})
+    return sorted(found.values(), key=lambda reason: (-reason.count, reason.code))
 
 
 def _flat(part: pa.Table) -> pa.Table:

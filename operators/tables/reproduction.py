@@ -96,6 +96,18 @@ def compare(results: Sequence[Result], splits: Splits) -> list[Comparison]:
     return comparisons
 
 
+def matched_line(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> str:
+    """Say how many cells of the accuracy table have a published number with the same notation beside them."""
+    cells = [(result, split) for result in results for split in splits if result.accuracies(split)]
+    closest = [_closest(result, split) for result, split in cells]
+    same = sum(found is not None and not found[1] for found in closest)
+    matched = sum(found is not None for found in closest)
+    return (
+        f"published numbers: {matched} of {len(cells)} results have one with the same notation, {same} of "
+        "them with the same settings"
+    )
+
+
 def reproduction_tables(results: Sequence[Result], splits: Splits) -> dict[str, str]:
     """Return the table by suffix, `md`, `tex` and `csv`; nothing without a counterpart (`compare`)."""
     headers, rows = reproduction_cells(results, splits)

@@ -9,8 +9,9 @@ import pytest
 from infra.dataset.shards import Shard, Split
 from infra.errors import InputError
 from infra.run.artifacts import ArtifactStore
+from infra.run.finish import recorded_plan
 from infra.run.plan import Plan
-from infra.run.record import RecordedPlan, read_run, recorded_plan
+from infra.run.record import RecordedPlan, read_run
 from operators.methods.catalog import find_method
 from operators.methods.models import Encoder, Segmenter, Weights
 from operators.methods.products import Predictions
