@@ -11,9 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
+
+import infra
+
+infra.require_packages()
+
+from pydantic import Field
 
 from infra.dataset.building import BuildShard, Built, write_manifest
 from infra.dataset.pictures import present_names, require_some

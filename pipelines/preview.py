@@ -12,9 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
+
+import infra
+
+infra.require_packages()
+
+import numpy as np
 
 from infra.errors import InputError
 from infra.execution.inline import find_device

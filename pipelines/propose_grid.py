@@ -12,6 +12,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
 
+import infra
+
+infra.require_packages()
+
 from infra.dataset.building import Built
 from infra.dataset.shards import MANIFEST, Manifest, Shard, read_bank, read_manifest
 from infra.errors import InputError

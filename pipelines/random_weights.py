@@ -10,9 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
+
+import infra
+
+infra.require_packages()
+
+from pydantic import Field
 
 from infra.errors import InputError
 from infra.files import storage

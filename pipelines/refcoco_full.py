@@ -11,9 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
+
+import infra
+
+infra.require_packages()
+
+from pydantic import Field
 
 from infra.dataset.shards import Split, read_manifest, require_files
 from infra.errors import InputError
@@ -115,7 +119,6 @@ def run_benchmark(options: BenchmarkOptions) -> tuple[Exit, str | None]:
         storage.require_writable(folder)
     counts: dict[str, int] = {}
     if plan.pending_shards():
-        check_weights(*plan.missing_models())
         executor = make_executor(options.executor, plan.settings)
         require_reachable(_places(options), executor.nodes, options.shared_filesystem)
         make_missing(plan, executor)
@@ -174,6 +177,7 @@ def _check_before_models(plan: Plan, options: BenchmarkOptions) -> None:
     if plan.pending_shards():
         check_words(plan)
         check_attention(plan.predictions)
+        check_weights(*plan.missing_models())
         if options.executor == "inline":
             find_device(options.device)
 

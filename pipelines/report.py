@@ -12,6 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
 
+import infra
+
+infra.require_packages()
+
 from infra.errors import InputError
 from infra.files import storage
 from infra.report.reader import ReportReader

@@ -22,15 +22,39 @@ S3: dict[str, Any] = {
     "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 1}},
 }
 PROBE = ".writable"
+# Protocols whose drivers are optional, and the extra that brings each.
+DRIVERS = {"gs": "gcs", "gcs": "gcs", "hf": "hf", "az": "azure", "abfs": "azure", "abfss": "azure"}
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """Return the fsspec file system of a URL or path, and the path within it."""
+    """Return the fsspec file system of a URL or path, and the path within it.
+
+    Raises:
+        StorageError: for a protocol that is unknown, or whose driver is not installed, with what to install.
+    """
     if not url.startswith(("s3://", "s3a://")):
-        return fsspec.core.url_to_fs(url)
+        try:
+            return fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as problem:
+            raise _without_driver(url, problem) from problem
     fs, path = fsspec.core.url_to_fs(url, **S3)
     fs.retries = 1
     return fs, path
+
+
+def _without_driver(url: str, problem: Exception) -> StorageError:
+    """Say which extra brings the driver of a protocol, or that nothing does."""
+    protocol = url.partition("://")[0].rpartition("::")[2]
+    address = without_credentials(url)
+    if protocol in DRIVERS:
+        extra = DRIVERS[protocol]
+        return StorageError(
+            f"{address}: {protocol}:// needs a driver: pip install -e '.[{extra}]' in the checkout"
+        )
+    if isinstance(problem, ImportError):
+        return StorageError(f"{address}: the driver of {protocol}:// is not installed ({problem})")
+    known = ", ".join(f"{name}://" for name in ("s3", *DRIVERS))
+    return StorageError(f"{address}: {problem}; a path, or a URL such as {known}")
 
 
 def require_no_credentials(url: str) -> None:

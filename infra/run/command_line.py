@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Annotated, Any, TypeVar, get_origin
 
 import tyro
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+import infra
 from infra.errors import InputError
 from infra.files import storage
 from infra.files.storage_retries import StorageError, StorageOutage
 from infra.run.options import Exit, Options
 from operators.datasets.formats.annotations import AnnotationError
+from operators.methods.method import POST_PROCESSING
+from operators.rows.registry import nearest
 
+OURS = ("infra", "operators", "pipelines")
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 
@@ -27,6 +32,11 @@ def run_job(
         status = Exit(job(parse(options_type, list(sys.argv[1:] if argv is None else argv))))
     except (InputError, AnnotationError, StorageError) as problem:
         print(f"error: {problem}", file=sys.stderr, flush=True)
+        status = Exit.BAD_INPUT
+    except ModuleNotFoundError as problem:
+        if (problem.name or "").split(".")[0] in OURS:
+            raise
+        print(f"error: {infra.lacking(problem.name or str(problem))}", file=sys.stderr, flush=True)
         status = Exit.BAD_INPUT
     except StorageOutage as problem:
         print(f"error: {problem}; the same command goes on from here", file=sys.stderr, flush=True)
@@ -112,14 +122,25 @@ def _present_name(options_type: type[Options], name: str) -> str:
 def _checked_name(options_type: type[Options], url: str, key: Any) -> str:
     name = _present_name(options_type, str(key).replace("-", "_"))
     if name not in options_type.model_fields:
-        raise InputError(f"{url}: unknown key {key!r}; known: {', '.join(options_type.model_fields)}")
+        raise InputError(f"{url}: unknown key {key!r}; nearest: {nearest(name, options_type.model_fields)}")
     return name
+
+
+def _require_unsplit(url: str, name: str, value: Any) -> None:
+    """Explain a method that YAML has cut at its comma: `[P|D4,S]` is a list of two."""
+    for first, second in pairwise(value if isinstance(value, list) else []):
+        if isinstance(first, str) and second in POST_PROCESSING:
+            raise InputError(
+                f"{url}: {name}: YAML reads {first!r} and {second!r} as two items of the list; quote what "
+                f"has a comma in it: '{first},{second}'"
+            )
 
 
 def _checked_value(options_type: type[Options], url: str, name: str, value: Any) -> Any:
     field = options_type.model_fields[name]
     if get_origin(field.annotation) is tuple and not isinstance(value, list):
         value = [value]  # one of them needs no brackets
+    _require_unsplit(url, name, value)
     try:
         annotated: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         return TypeAdapter(annotated).validate_python(value)

@@ -50,7 +50,10 @@ def provenance() -> dict[str, Any]:
 
 
 def _git() -> dict[str, Any]:
+    """Return our revision; none where the code lies in another repository, as an installed wheel may."""
     try:
+        if Path(_run("rev-parse", "--show-toplevel")).resolve() != ROOT:
+            return {"revision": None, "dirty": None}
         revision = _run("rev-parse", "HEAD")
         return {"revision": revision, "dirty": bool(_run("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):

@@ -15,6 +15,7 @@ from infra.errors import InputError
 from infra.files import storage
 from infra.weights.bundled_models import bundled_folder, bundled_names
 from infra.weights.fetch import adopt, file_facts, remembered
+from infra.weights.hub import go_offline_if_unreachable, offline_advice
 from infra.weights.sources import (
     FILE_SUFFIXES,
     GELU_SUFFIX,
@@ -35,6 +36,7 @@ MODEL_FOLDER_CONFIG = "open_clip_config.json"
 MODEL_FOLDER_WEIGHTS = "open_clip_model.safetensors"
 # What decided the settings of weights, where it was the architecture's name.
 BY_NAME = "as its name says"
+OPEN_CLIP_SPELLINGS = ("hf-hub", "local-dir")
 BY_NAME_ALONE = "assumed: nothing says how it was trained"
 
 
@@ -58,6 +60,10 @@ def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
     ):
         return other
     plain = plain_name(architecture)
+    if architecture in OPEN_CLIP_SPELLINGS:
+        raise InputError(
+            f"encoder {text!r}: give the folder itself, or ARCHITECTURE:TAG for what is on the hub"
+        )
     require_known(f"encoder {text!r}: open_clip has no model", plain, _architectures())
     preprocessing: dict[str, Any] = {}
     if looks_like_file(source):
@@ -110,7 +116,7 @@ def _encoder_of_folder(folder: str, dtype: str) -> Encoder:
     config_url = storage.join(folder, MODEL_FOLDER_CONFIG)
     if folder.endswith(FILE_SUFFIXES) or not storage.exists(config_url):
         near = get_close_matches(folder, [*bundled_names(), *_architectures()], n=3)
-        nearest = f"; nearest: {', '.join(near)}" if near else ""
+        nearest = f"; nearest: {', '.join(near)}" if near else _transformers_hint(folder)
         raise InputError(
             f"encoder {folder!r}: write ARCHITECTURE:TAG (ViT-B-32:openai), ARCHITECTURE:FILE, a folder "
             f"with {MODEL_FOLDER_CONFIG}, or a bundled model{nearest}"
@@ -130,6 +136,15 @@ def _encoder_of_folder(folder: str, dtype: str) -> Encoder:
         dtype=dtype,
         **_preprocessing(preprocessing, config_url),
     )
+
+
+def _transformers_hint(folder: str) -> str:
+    """Say what to give instead of a folder, or a name on the hub, of the transformers library."""
+    if not folder.endswith(FILE_SUFFIXES) and storage.exists(storage.join(folder, "config.json")):
+        return "; this folder is of the transformers library: give the tag of the same weights in open_clip"
+    if folder.count("/") == 1 and not folder.startswith((".", "/")):
+        return "; a name on the Hugging Face hub? openai/clip-vit-base-patch32 is ViT-B-32:openai here"
+    return ""
 
 
 def _preprocessing(config: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -154,10 +169,14 @@ def _weights_of_tag(architecture: str, tag: str) -> tuple[Weights, bool, dict[st
             tags = open_clip.list_pretrained_tags_by_model(plain)
             near = get_close_matches(tag, tags, n=3, cutoff=0.3) or tags
             raise InputError(f"encoder {architecture}:{tag}: no such tag; nearest: {', '.join(near)}")
+        offline = go_offline_if_unreachable()
         try:
             path = open_clip.download_pretrained(config)
         except Exception as problem:
-            raise InputError(f"encoder {architecture}:{tag}: download failed: {problem}") from problem
+            said = "the hub does not answer" if offline else str(problem).splitlines()[0]
+            repository = str(config.get("hf_hub") or "").rstrip("/")
+            advice = offline_advice(repository, "open_clip_model.safetensors", architecture)
+            raise InputError(f"encoder {architecture}:{tag}: download failed: {said}; {advice}") from problem
         facts = file_facts(path)
         if facts.torchscript:
             raise torchscript_refused(path, facts.sha256)

@@ -10,15 +10,14 @@ advertised under the entry point group `visual_prompt_bench.methods`; `--methods
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from operators.foveal import FovealAttention, Replacement
 from operators.methods.method import Method, Subtraction, baseline
 from operators.methods.variants import MaskSource, variant
+from operators.rows.registry import PlugIns
 
 B_PAIR = "ViT-B-32:openai,RN50x16:openai"
 L_PAIR = "ViT-L-14-336:openai,RN50x16:openai"
@@ -95,6 +94,7 @@ GROUPS: dict[str, tuple[Row, ...]] = {
     "falip-table": (*FALIP_TABLE, Row(RECLIP.method, B16)),
 }
 NAMED: dict[str, Row] = {}
+PLUG_INS = PlugIns("visual_prompt_bench.methods")
 
 
 def add(method: Method, encoders: str = "") -> None:
@@ -119,17 +119,6 @@ def _is_notation(name: str) -> bool:
         return False
 
 
-@cache
-def _plugins() -> Iterator[EntryPoint]:
-    return iter(entry_points(group="visual_prompt_bench.methods"))
-
-
-def _load_plugins() -> None:
-    """Load each once, also if one that is being loaded looks a method up."""
-    for entry_point in _plugins():
-        entry_point.load()
-
-
 def find_method(text: str, mask_source: MaskSource = "box") -> Method:
     """Return a catalogued method by name, or make one from paper notation.
 
@@ -151,7 +140,7 @@ def find_rows(text: str, mask_source: MaskSource = "box") -> Sequence[Row]:
 
 
 def _find(text: str, mask_source: MaskSource) -> Row:
-    _load_plugins()
+    PLUG_INS.load()
     if text in NAMED:
         method, encoders = NAMED[text]
         return Row(method.with_masks(mask_source), encoders)
@@ -159,7 +148,8 @@ def _find(text: str, mask_source: MaskSource) -> Row:
         return Row(baseline(text, mask_source))
     except ValueError as problem:
         near = get_close_matches(text.lower(), [*NAMED, *GROUPS], n=3, cutoff=0.5)
-        raise ValueError(f"{problem}" + (f"; or the method {', '.join(near)}" if near else "")) from problem
+        told = f"{problem}" + (f"; or the method {', '.join(near)}" if near else "") + PLUG_INS.told()
+        raise ValueError(told) from problem
 
 
 _ALONE = (Row(FIRST_BOX), Row(RANDOM), BASELINE, Row(FALIP_REPLACE_QK, B16))

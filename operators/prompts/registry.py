@@ -97,5 +97,5 @@ def find_prompt(name_or_code: str) -> VisualPrompt:
     found = prompts.get(name_or_code) or _by_code.get(name_or_code)
     if found is None:
         near = nearest(name_or_code, sorted([*prompts, *_by_code]))
-        raise ValueError(f"unknown visual prompt {name_or_code!r}; nearest: {near}")
+        raise ValueError(f"unknown visual prompt {name_or_code!r}; nearest: {near}" + PROMPTS.plug_ins.told())
     return found

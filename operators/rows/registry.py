@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+LOG = logging.getLogger("visual_prompt_bench")
+
+
+class PlugIns:
+    """Modules that other packages advertise under an entry point group; each is loaded once.
+
+    A faulty one is left out with a warning, and is named wherever something is asked for that it may have
+    brought; it takes nothing else down.
+    """
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self._waiting: Iterator[EntryPoint] | None = None
+        self._left_out: list[str] = []
+
+    def load(self) -> None:
+        """Load what was not loaded yet, also if a module that is being loaded asks for this."""
+        if self._waiting is None:
+            self._waiting = iter(entry_points(group=self._group))
+        for entry_point in self._waiting:
+            try:
+                entry_point.load()
+            except Exception as problem:  # somebody else's code may fail in any way
+                distribution = entry_point.dist
+                package = f" of {distribution.name} {distribution.version}" if distribution else ""
+                told = f"plug-in {entry_point.name!r}{package} ({entry_point.value}): {problem!r}"
+                self._left_out.append(told)
+                LOG.warning("left out: %s", told)
+
+    def told(self) -> str:
+        """Return what was left out, to be added to the message about something that is not known."""
+        return "".join(f"; left out: {told}" for told in self._left_out)
 
 
 class Registry(Generic[T]):
@@ -25,8 +57,9 @@ class Registry(Generic[T]):
     def __init__(self, what: str, *, home: str = "", group: str) -> None:
         self.what = what
         self._values: dict[str, T] = {}
-        self._home, self._group = home, group
-        self._waiting: Iterator[Callable[[], object]] | None = None
+        self._home = home
+        self.plug_ins = PlugIns(group)
+        self._waiting: Iterator[str] | None = None
 
     def add(self, name: str, value: T) -> T:
         """Make a value known.
@@ -52,21 +85,18 @@ class Registry(Generic[T]):
         """
         values = self.all()
         if name not in values:
-            raise ValueError(f"unknown {self.what} {name!r}; nearest: {nearest(name, values)}")
+            told = f"unknown {self.what} {name!r}; nearest: {nearest(name, values)}"
+            raise ValueError(told + self.plug_ins.told())
         return values[name]
 
     def _load(self) -> None:
         """Import each module once, also if one that is being imported looks a name up."""
         if self._waiting is None:
-            self._waiting = iter([*self._modules(), *(e.load for e in entry_points(group=self._group))])
-        for load in self._waiting:
-            load()
-
-    def _modules(self) -> Iterator[Callable[[], object]]:
-        if self._home:
-            for module in pkgutil.iter_modules(importlib.import_module(self._home).__path__):
-                name = f"{self._home}.{module.name}"
-                yield partial(importlib.import_module, name)
+            home = importlib.import_module(self._home).__path__ if self._home else []
+            self._waiting = iter([module.name for module in pkgutil.iter_modules(home)])
+        for name in self._waiting:
+            importlib.import_module(f"{self._home}.{name}")
+        self.plug_ins.load()
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -80,7 +80,7 @@ class SegmentAnything:
         sam = build_sam(architecture)
         problems = misfits(sam.state_dict(), state_dict)
         if problems:
-            raise ValueError(f"not the weights of a SAM {architecture}; parameters {problems}")
+            raise ValueError(f"not the weights of a SAM {architecture}; {problems}")
         sam.load_state_dict(dict(state_dict))
         return cls(sam, **options)
 

@@ -1,4 +1,4 @@
-"""Checkpoint files: opened without executing anything in them, and compared with a model."""
+"""Checkpoint files: opened without executing anything in them, unwrapped, and compared with a model."""
 
 from __future__ import annotations
 
@@ -14,16 +14,30 @@ SAFETENSORS = ".safetensors"
 MAX_NAMES_SHOWN = 5
 # Counters of BatchNorm play no part in inference, and some converters drop them.
 OPTIONAL_SUFFIX = "num_batches_tracked"
+# Under which names training programs keep the parameters beside optimisers, and what wrappers put before
+# their names: parallel training, torch.compile, Lightning, fine-tuners of SAM.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+PREFIXES = ("module.", "_orig_mod.", "model.", "sam.")
+SAVE_ALONE = "save the state dict alone: torch.save(model.state_dict(), FILE)"
+NO_CHECKPOINTS = {
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with `git lfs pull`",
+    b"<!doctype": "a web page; the download was answered with HTML instead of the file",
+    b"<html": "a web page; the download was answered with HTML instead of the file",
+    b"<?xml": "an XML answer of a store instead of the file",
+    b"{": "JSON text; a configuration in place of the weights?",
+}
 
 
 def read_state(path: str) -> dict[str, Tensor]:
     """Read the named tensors of a checkpoint, safetensors or torch's own format; nothing in it is executed.
 
-    Values stay on disk until they are used, except in torch's format from before 2020.
+    Wrappers of training programs are opened, and prefixes that all names share are taken off. Values stay on
+    disk until they are used, except in torch's format from before 2020.
 
     Raises:
         ValueError: naming the file and the reason: cut, not a checkpoint, or holding anything but tensors.
     """
+    _require_content(path)
     try:
         if path.endswith(SAFETENSORS):
             content: Any = load_file(path)
@@ -34,15 +48,15 @@ def read_state(path: str) -> dict[str, Tensor]:
         raise
     except Exception as problem:  # the readers have no common class of error
         raise ValueError(f"{path} cannot be read as a checkpoint: {_reason(problem)}") from problem
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]  # a checkpoint of a training run
+    for name in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, not named tensors")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ValueError(f"{path}: {name!r} is a {type(value).__name__}, not a tensor")
-    wrapped = bool(content) and all(name.startswith("module.") for name in content)
-    return {name.removeprefix("module.") if wrapped else name: value for name, value in content.items()}
+            raise ValueError(f"{path}: {name!r} is a {type(value).__name__}, not a tensor; {SAVE_ALONE}")
+    return _without_prefixes(dict(content))
 
 
 def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
@@ -61,14 +75,40 @@ def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
             f"{n} is {tuple(found[n].shape)}, expected {tuple(expected[n].shape)}" for n in sorted(reshaped)
         ],
     }
-    return "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names)
+    if problems["missing"] and not expected.keys() & found.keys():
+        first = problems["unexpected"][:1] or ["nothing"]
+        return (
+            f"no name is the model's: it has names like {first[0]}, the model like {problems['missing'][0]}"
+        )
+    told = [f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names]
+    return "parameters " + "; ".join(told) if told else ""
+
+
+def _without_prefixes(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what wrappers put before every name, one after the other."""
+    shared = [prefix for prefix in PREFIXES if state and all(name.startswith(prefix) for name in state)]
+    if not shared:
+        return state
+    return _without_prefixes({name.removeprefix(shared[0]): value for name, value in state.items()})
+
+
+def _require_content(path: str) -> None:
+    """Tell what is no checkpoint at all from one that was cut. Raises ValueError."""
+    with open(path, "rb") as file:
+        head = file.read(64).lstrip().lower()
+    if not head:
+        raise ValueError(f"{path} is empty")
+    for start, what in NO_CHECKPOINTS.items():
+        if head.startswith(start):
+            raise ValueError(f"{path} is {what}")
 
 
 def _reason(problem: Exception) -> str:
     """Return the telling line of an error; torch's advice to allow code is not passed on."""
     lines = str(problem).splitlines() or [type(problem).__name__]
-    told = next((line for line in lines if "nsupported" in line), lines[0])
-    return told.split(". ")[0].strip()
+    refused = next((line for line in lines if "nsupported" in line), "")
+    said = (refused or lines[0]).split(". ")[0].strip()
+    return said + (f"; {SAVE_ALONE}" if refused else "")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -140,7 +140,7 @@ def _load_spacy(pipeline: str) -> Any:
         spacy: Any = import_module("spacy")
     except ImportError as problem:
         raise MissingParser(
-            "--parser needs spaCy: pip install 'visual-prompt-bench[relations]' && "
+            "--parser needs spaCy: pip install -e '.[relations]' (in the checkout) && "
             f"python -m spacy download {pipeline}; or give a parse file with --parses"
         ) from problem
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from operators.datasets.formats.annotations import (
     AnnotatedRef,
@@ -28,7 +28,7 @@ class _Line(RefRecord):
 
 class _Detection(FileRecord):
     image_id: int | str
-    box: BoxXYWH
+    box: BoxXYWH = Field(validation_alias=AliasChoices("box", "bbox"))
 
 
 _DETECTION_LIST = TypeAdapter(list[_Detection])

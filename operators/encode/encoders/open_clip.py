@@ -13,6 +13,7 @@ from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
 from torch import Tensor
 
+from operators.encode.clip_causes import likely_cause
 from operators.encode.encoder import EncoderKind, register
 from operators.encode.word_tokenizer import WordTokenizer
 from operators.foveal import Attention
@@ -79,7 +80,10 @@ def read_clip_state(path: str, model: torch.nn.Module) -> dict[str, Tensor]:
     state = {name: value for name, value in state.items() if not name.endswith("position_ids")}
     problems = misfits(expected, state)
     if problems:
-        raise ValueError(f"{path} does not fit the architecture; parameters {problems}")
+        cause = likely_cause(state)
+        raise ValueError(
+            f"{path} does not fit the architecture; " + "; ".join(filter(None, [cause, problems]))
+        )
     return state
 
 

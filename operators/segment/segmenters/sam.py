@@ -13,6 +13,7 @@ from operators.segment.grid_proposals import grid_proposals
 from operators.segment.point_proposals import regions_at_points
 from operators.segment.proposals import GridProposal, GridSettings
 from operators.segment.sam_architectures import build_sam
+from operators.segment.sam_causes import likely_cause
 from operators.segment.sam_model import SegmentAnything
 from operators.segment.segmenter import SegmenterKind, register
 from operators.weights.state_dict import misfits, read_state
@@ -43,10 +44,11 @@ def _load(segmenter: Segmenter, weights_path: str, device: str) -> Sam:
 
 
 def _require_fits(segmenter: Segmenter, path: str) -> None:
-    sam = build_sam(segmenter.architecture, device="meta")
-    problems = misfits(sam.state_dict(), read_state(path))
+    sam, state = build_sam(segmenter.architecture, device="meta"), read_state(path)
+    problems = misfits(sam.state_dict(), state)
     if problems:
-        raise ValueError(f"{path} does not fit the architecture; parameters {problems}")
+        told = "; ".join(filter(None, [likely_cause(state), problems]))
+        raise ValueError(f"{path} does not fit the architecture; {told}")
     found_px = sam.image_encoder.img_size
     if found_px != segmenter.frame_px:
         raise ValueError(f"{path} is for a frame of {found_px} px, expected {segmenter.frame_px} px")

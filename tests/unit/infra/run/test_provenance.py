@@ -65,6 +65,16 @@ def test_outside_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert provenance()["git"] == {"revision": None, "dirty": None}
 
 
+def test_inside_somebody_elses_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an installed wheel lies in the virtual environment of another project."""
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "theirs")
+    packages = tmp_path / ".venv" / "site-packages"
+    packages.mkdir(parents=True)
+    monkeypatch.setattr(module, "ROOT", packages)
+    assert provenance()["git"] == {"revision": None, "dirty": None}
+
+
 def test_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert provenance()["git"] == {"revision": None, "dirty": None}

@@ -13,6 +13,7 @@ from operators.methods.method import Method, Subtraction, baseline
 from operators.methods.variants import layered, variant
 from operators.prompts import registered_prompts
 from operators.relations import Relations
+from operators.rows import registry
 from operators.tables.published import assumed_results, published_results
 
 PROMPTS = registered_prompts()
@@ -305,9 +306,9 @@ def test_a_package_may_bring_methods(monkeypatch):
             catalog.add(find_method("falip").but(name="mine", reduce="max"))
 
     found = {"visual_prompt_bench.methods": [Advertised()]}
-    monkeypatch.setattr(catalog, "entry_points", lambda group: found[group])
+    monkeypatch.setattr(registry, "entry_points", lambda group: found[group])
     monkeypatch.setattr(catalog, "NAMED", dict(catalog.NAMED))
-    catalog._plugins.cache_clear()
+    monkeypatch.setattr(catalog, "PLUG_INS", registry.PlugIns("visual_prompt_bench.methods"))
     assert find_method("mine").reduce == "max"
 
 
