@@ -19,7 +19,7 @@ def require_packages() -> None:
 def lacking(names: str) -> str:
     """Say which interpreter lacks packages, and how it gets them."""
     return (
-        f"the Python at {sys.executable} has no {names}; use the checkout's .venv/bin/python (make setup), or "
+        f"the Python at {sys.executable} has no {names}; use the checkout's .venv/bin/python (make setup) or "
         "give this one the packages: pip install -c constraints.txt -e . in the checkout; on a cluster every "
         "node needs them, in its image or through the job's runtime environment"
     )

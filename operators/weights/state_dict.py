@@ -48,9 +48,10 @@ def read_state(path: str) -> dict[str, Tensor]:
         raise
     except Exception as problem:  # the readers have no common class of error
         raise ValueError(f"{path} cannot be read as a checkpoint: {_reason(problem)}") from problem
-    for name in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
+    while isinstance(content, Mapping) and (
+        wrapped := [n for n in WRAPPERS if isinstance(content.get(n), Mapping)]
+    ):
+        content = content[wrapped[0]]
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, not named tensors")
     for name, value in content.items():
@@ -76,10 +77,8 @@ def misfits(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
         ],
     }
     if problems["missing"] and not expected.keys() & found.keys():
-        first = problems["unexpected"][:1] or ["nothing"]
-        return (
-            f"no name is the model's: it has names like {first[0]}, the model like {problems['missing'][0]}"
-        )
+        theirs, ours = (problems["unexpected"] or ["nothing"])[0], problems["missing"][0]
+        return f"no parameter has the name that the model has: {theirs} is in the file, {ours} in the model"
     told = [f"{len(names)} {what}: {_some(names)}" for what, names in problems.items() if names]
     return "parameters " + "; ".join(told) if told else ""
 

@@ -121,7 +121,8 @@ def test_the_card_names_another_architecture(checkpoint):
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.99])
 def test_a_cut_safetensors_file(folder, checkpoint, share):
     os.truncate(checkpoint, int(share * checkpoint.stat().st_size))
-    assert f"{checkpoint} cannot be read as a checkpoint: " in refusal(resolve_encoder(str(folder)))
+    told = "cannot be read as a checkpoint: " if share else "is empty"
+    assert f"{checkpoint} {told}" in refusal(resolve_encoder(str(folder)))
 
 
 @pytest.mark.parametrize("old_format", [False, True])
@@ -131,7 +132,8 @@ def test_a_cut_torch_file(tmp_path, share, old_format):
     torch.save(build_sam(TINY_SAM).state_dict(), path, _use_new_zipfile_serialization=not old_format)
     check_weights([], [segmenter_of(path)])
     os.truncate(path, int(share * path.stat().st_size))
-    assert f"{path} cannot be read as a checkpoint: " in refusal(segmenter_of(path))
+    told = "cannot be read as a checkpoint: " if share else "is empty"
+    assert f"{path} {told}" in refusal(segmenter_of(path))
 
 
 class Payload:
@@ -190,7 +192,7 @@ def test_weights_of_another_architecture(checkpoint, tiny_resnet, tmp_path):
     assert "does not fit the architecture" in refusal(resolve_encoder(f"ViT-B-32:{checkpoint}"))
     wrong = Path(tiny_resnet) / "open_clip_model.safetensors"
     message = refusal(segmenter_of(Path(shutil.copy(wrong, tmp_path))))
-    assert "missing: image_encoder." in message and " logit_scale, " in message
+    assert "no parameter has the name that the model has: " in message and "image_encoder." in message
 
 
 def test_a_configuration_that_no_model_has(folder):

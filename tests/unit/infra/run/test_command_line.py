@@ -73,7 +73,7 @@ def test_options_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("datta: d", r"run\.yaml: unknown key 'datta'; known: .*data"),
+        ("datta: d", r"run\.yaml: unknown key 'datta'; nearest: data, "),
         ("5: d", r"run\.yaml: unknown key 5"),
         ("threads: many", r"run\.yaml: threads: "),
         ("threads: 0", r"run\.yaml: threads: "),

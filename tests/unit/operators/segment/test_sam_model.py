@@ -161,7 +161,7 @@ def test_wrong_weights_are_named(tiny_registry):
 
 
 def test_a_foreign_checkpoint_gives_a_short_message(tiny_registry):
-    with pytest.raises(ValueError, match=r"missing: .* \.\.\.; 1 unexpected: model") as refused:
+    with pytest.raises(ValueError, match="model is in the file, image_encoder") as refused:
         SegmentAnything.from_state_dict("vit_b", {"model": torch.zeros(1)})
     assert len(str(refused.value)) < 500
 
