@@ -10,6 +10,7 @@ import pytest
 import tenacity
 
 from infra.files import storage, storage_retries
+from infra.files.storage_retries import StorageError
 from operators.pixels.images import ImageError
 
 
@@ -295,3 +296,23 @@ def test_a_folder_whose_name_begins_alike_is_outside(tmp_path: Path) -> None:
     (tmp_path / "images" / "up").symlink_to(tmp_path / "images-private")
     with pytest.raises(ImageError):
         storage.join_inside(str(tmp_path / "images"), "up/x.jpg")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (
+            "gs://bucket/x",
+            r"gs://bucket/x: gs:// needs a driver; in the checkout: .* -e '\.\[gcs\]'",
+        ),
+        ("az://c/x", r"az:// needs a driver; in the checkout: pip install -e '\.\[azure\]'"),
+        ("sftp://host/x", r"sftp://host/x: the driver of sftp:// is not installed"),
+        (
+            "nonsense://x",
+            r"nonsense://x: Protocol not known: nonsense; a path, or a URL such as s3://, gs://",
+        ),
+    ],
+)
+def test_a_driver_that_is_not_installed_is_named_with_its_extra(url: str, told: str) -> None:
+    with pytest.raises(StorageError, match=told):
+        storage.read_bytes(url)

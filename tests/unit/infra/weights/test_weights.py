@@ -13,7 +13,7 @@ import fsspec
 import pytest
 
 from infra.errors import InputError
-from infra.weights import checkpoint_check
+from infra.weights import checkpoint_check, hub
 from infra.weights import fetch as fetching
 from infra.weights.checkpoint_card import CARD_SUFFIX, Card, write_card
 from infra.weights.checkpoint_check import check_weights
@@ -149,6 +149,41 @@ def test_a_tag_is_downloaded_once_and_then_needs_no_open_clip(vit_file, monkeypa
     assert first.quick_gelu
     monkeypatch.setitem(sys.modules, "open_clip", None)  # an import would fail
     assert resolve_encoder("ViT-B-32:openai") == first
+
+
+def test_mean_std_and_filter_are_those_of_the_tag(vit_file, monkeypatch):
+    import open_clip
+
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda config: str(vit_file))
+    encoder = resolve_encoder("PE-Core-B-16:meta")
+    assert (encoder.mean, encoder.std, encoder.interpolation) == ((0.5,) * 3, (0.5,) * 3, "bilinear")
+    assert encoder.told() == "GELU, mean 0.5 0.5 0.5, std 0.5 0.5 0.5, bilinear, float32 (the tag meta)"
+    assert resolve_encoder("ViT-B-32:openai").told() == (
+        "QuickGELU, CLIP's mean and std, bicubic, float32 (the tag openai)"
+    )
+
+
+def test_a_folder_with_a_filter_that_is_unknown_is_refused(tiny_vit, tmp_path):
+    folder = shutil.copytree(tiny_vit, tmp_path / "model")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] = {"interpolation": "lanczos"}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="interpolation 'lanczos' is none of bilinear, bicubic"):
+        resolve_encoder(str(folder))
+
+
+def test_an_offline_machine_is_told_so_at_once(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    for name in hub.PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    told = (
+        r"the hub does not answer; .*`hf download timm/vit_large_patch14_clip_336\.openai .*ViT-L-14-336:FILE"
+    )
+    with pytest.raises(InputError, match=told):
+        resolve_encoder("ViT-L-14-336:openai")
 
 
 def test_a_tag_from_the_hub_is_named_by_its_url(vit_file, tmp_path, monkeypatch):

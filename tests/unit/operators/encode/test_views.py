@@ -118,6 +118,21 @@ def test_pictures_are_what_inputs_are_made_from():
             assert abs(squashed.mean() - tensor.mean().item()) < 0.01
 
 
+def test_drawings_on_the_stored_image_take_the_filter_that_the_weights_want():
+    """Canvases have the published one, whatever the weights (visual_prompts spec section 8)."""
+    views = ImageViews(picture(), BOXES_XYWH)
+    (crop,), (circle,) = baseline("P").variants, baseline("C1").variants
+    drawn = views.pictures(crop)
+    for name in ("bilinear", "bicubic"):
+        inputs = views.views(crop, 40, **PLAIN, interpolation=name)
+        for pixels, tensor in zip(drawn, inputs, strict=True):
+            filter = Image.Resampling[name.upper()]
+            squashed = Image.fromarray(pixels).resize((40, len(pixels)), filter).resize((40, 40), filter)
+            assert np.abs(np.asarray(squashed) / 255 - tensor.permute(1, 2, 0).numpy()).max() < 1e-6
+    two = [views.views(circle, 40, **PLAIN, interpolation=name) for name in ("bilinear", "bicubic")]
+    assert torch.equal(*two)
+
+
 def test_no_region_gives_no_picture():
     for text in ("P", "D4", "cpt", "C1+C3"):
         result = draw(picture(), np.zeros((0, 4)), text, masks_NHW=np.zeros((0, 120, 160), bool))
