@@ -50,6 +50,9 @@ class PrepareOptions(ExecutorOptions):
     """Folder with REFER's files: refcoco/, refcoco+/, refcocog/, or the files of one dataset."""
     reclip: str | None = None
     """Folder with ReCLIP's jsonl files; a split found here is not read from REFER's files."""
+    mirror: str | None = None
+    """Folder with the Parquet files of a mirror (jxu124/refcoco-benchmark); for gold proposals also
+    instances.json of REFER or instances_train2014.json of COCO."""
     source: tuple[str, ...] = ()
     """Folders of other layouts as LAYOUT=FOLDER; the cards below name the layouts of every dataset."""
     detections: str | None = None
@@ -130,7 +133,7 @@ def prepare(options: PrepareOptions) -> int:
 
 def _folders(options: PrepareOptions) -> dict[str, str]:
     """Return the folders of annotation files by layout."""
-    given = {"refer": options.refer, "reclip": options.reclip}
+    given = {"refer": options.refer, "reclip": options.reclip, "mirror": options.mirror}
     for text in options.source:
         layout, equals, folder = text.partition("=")
         if not equals or not folder:

@@ -47,10 +47,8 @@ def _without_driver(url: str, problem: Exception) -> StorageError:
     protocol = url.partition("://")[0].rpartition("::")[2]
     address = without_credentials(url)
     if protocol in DRIVERS:
-        extra = DRIVERS[protocol]
-        return StorageError(
-            f"{address}: {protocol}:// needs a driver: pip install -e '.[{extra}]' in the checkout"
-        )
+        install = f"pip install -e '.[{DRIVERS[protocol]}]'"
+        return StorageError(f"{address}: {protocol}:// needs a driver; in the checkout: {install}")
     if isinstance(problem, ImportError):
         return StorageError(f"{address}: the driver of {protocol}:// is not installed ({problem})")
     known = ", ".join(f"{name}://" for name in ("s3", *DRIVERS))

@@ -147,6 +147,8 @@ def assemble_rows(
 
 
 def _add_boxes(image: _Image, ref: AnnotatedRef, detections: Detections) -> None:
+    if not ref.gold_is_whole:
+        return _add_detections(image, ref, detections)
     known, place = image.gold.setdefault(ref.dataset, (ref.gold, ref.place))
     if known != ref.gold:
         raise AnnotationError(
@@ -154,6 +156,10 @@ def _add_boxes(image: _Image, ref: AnnotatedRef, detections: Detections) -> None
             "list of gold proposals"
         )
     image.add_proposals(f"gold/{ref.dataset}", [(box, ref.segmentations.get(name)) for name, box in ref.gold])
+    _add_detections(image, ref, detections)
+
+
+def _add_detections(image: _Image, ref: AnnotatedRef, detections: Detections) -> None:
     if ref.dataset in detections:
         found = detections[ref.dataset].get(ref.image_id, ())
         image.add_proposals(f"detections/{ref.dataset}", [(box, None) for box in found])

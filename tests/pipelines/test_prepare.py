@@ -7,7 +7,10 @@ import pickle
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from infra.dataset.shards import read_bank, read_manifest, read_parsed_bank, read_shard
 from infra.run.command_line import run_job
@@ -218,3 +221,79 @@ def test_a_parser_or_parse_file_that_is_missing(
     assert run_job(PrepareOptions, prepare, [*common, "--out", str(out), *arguments]) == Exit.BAD_INPUT
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+MIRRORED = {"refcoco": "refcoco_unc_", "refcocog": "refcocog_umd_"}
+
+
+def write_mirror(drawn: Path, folder: Path) -> None:
+    """Write the drawn set as `jxu124/refcoco-benchmark` lays RefCOCO out, in two files a split."""
+    (folder / "data").mkdir(parents=True)
+    for dataset, prefix in MIRRORED.items():
+        for file in (drawn / "reclip").glob(f"{dataset}_*.jsonl"):
+            lines = [json.loads(line) for line in file.read_text().splitlines()]
+            images: dict[int, list[dict]] = {}
+            for line in lines:
+                target = next(a for a in line["anns"] if a["id"] == line["ann_id"])
+                outline = target["segmentation"] if isinstance(target["segmentation"], list) else []
+                info = {k: v for k, v in line.items() if k != "anns"}
+                item = {"ref_info": info, "ann_info": {**target, "segmentation": outline, "iscrowd": 0}}
+                images.setdefault(line["image_id"], []).append(item)
+            rows = []
+            for image_id, items in images.items():
+                name = f"COCO_train2014_{image_id:012d}.jpg"
+                width, height = Image.open(drawn / "images" / name).size
+                about = {"id": image_id, "file_name": name, "width": width, "height": height}
+                picture = {"bytes": (drawn / "images" / name).read_bytes(), "path": name}
+                rows.append({"ref_list": items, "image_info": about, "image": picture})
+            split = {"testa": "testA"}.get(file.stem.split("_")[1], file.stem.split("_")[1])
+            for part, some in enumerate((rows[:1], rows[1:])):
+                table = pa.Table.from_pylist(some)
+                pq.write_table(table, folder / "data" / f"{prefix}{split}-0000{part}-of-00002-a1.parquet")
+
+
+def test_a_mirror_gives_the_shards_that_refer_gives(drawn: Path, tmp_path: Path, capsys) -> None:
+    """With REFER's instances.json beside it; only the annotated size of pictures is told in addition."""
+    write_mirror(drawn, tmp_path / "mirror")
+    shutil.copy(drawn / "refer" / "refcoco" / "instances.json", tmp_path / "mirror")
+    common = {"images": str(drawn / "images"), "detections": str(drawn / "reclip"), "images_per_shard": 2}
+    assert run(tmp_path / "a", refer=str(drawn / "refer"), **common) == 0
+    assert run(tmp_path / "b", mirror=str(tmp_path / "mirror"), **common) == 0
+    first, second = files(tmp_path / "a"), files(tmp_path / "b")
+    banks = {name for name in first if name.startswith("bank-")}
+    assert banks <= second.keys()
+    rows = [read_rows(tmp_path / name) for name in ("a", "b")]
+    for before, after in zip(*rows, strict=True):
+        same = ("image_key", "image_sha256", "regions", "proposal_sets", "status")
+        assert all(before[field] == after[field] for field in same)
+        wanted, found = (sorted(row["refs"], key=lambda ref: ref["ref_id"]) for row in (before, after))
+        assert [ref["target_region_ids"] for ref in found] == [ref["target_region_ids"] for ref in wanted]
+
+
+def test_a_mirror_alone_has_no_gold_proposals(drawn: Path, tmp_path: Path) -> None:
+    """Proposing the targets alone would make every number too high."""
+    write_mirror(drawn, tmp_path / "mirror")
+    common = {"images": str(drawn / "images"), "detections": str(drawn / "reclip")}
+    assert run(tmp_path / "shards", mirror=str(tmp_path / "mirror"), **common) == 0
+    manifest = read_manifest(str(tmp_path / "shards"))
+    assert manifest.proposal_sets == ["detections/refcoco", "detections/refcocog"]
+    assert {split.name: split.expressions for split in manifest.splits}.keys() == {
+        "refcoco/val",
+        "refcoco/testA",
+        "refcocog/val",
+    }
+    assert all(ref["target_region_ids"] for row in read_rows(tmp_path / "shards") for ref in row["refs"])
+
+
+def test_a_mirror_of_another_layout_is_refused(drawn: Path, tmp_path: Path, capsys) -> None:
+    write_mirror(drawn, tmp_path / "mirror")
+    file = next((tmp_path / "mirror" / "data").glob("refcoco_unc_val-00000*"))
+    pq.write_table(pa.table({"question": ["which?"]}), file)
+    argv = ["--mirror", str(tmp_path / "mirror"), "--images", str(drawn / "images"), "--executor", "inline"]
+    assert run_job(PrepareOptions, prepare, [*argv, "--out", str(tmp_path / "o")]) == Exit.BAD_INPUT
+    assert f"{file}: not a Parquet file with ref_list and image_info" in capsys.readouterr().err
+
+
+def read_rows(folder: Path) -> list[dict]:
+    shards = read_manifest(str(folder)).shards
+    return [row for shard in shards for row in read_shard(str(folder), shard).to_pylist()]

@@ -53,6 +53,7 @@ class AnnotatedRef:
         place: `file:line` or `file[index]`, for messages.
         written_name: the picture's name as it stands in the file, where `image_file` was derived from it.
         image_size_wh: width and height of the picture in pixels, as annotated.
+        gold_is_whole: whether `gold` has every annotated object, so that it can serve as a set of proposals.
     """
 
     dataset: str
@@ -67,6 +68,7 @@ class AnnotatedRef:
     segmentations: Mapping[str, Any] = field(default_factory=dict)
     written_name: str = ""
     image_size_wh: tuple[int, int] | None = None
+    gold_is_whole: bool = True
 
 
 class FileRecord(BaseModel):

@@ -7,29 +7,38 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from operators.datasets.formats import reclip, refer
+from operators.datasets.formats import mirror, reclip, refer
 from operators.datasets.registry import DataFile, Dataset, SplitSize, register
 
 LICENCE = "none stated by the publishers of the annotations; COCO's annotations are CC BY 4.0"
 IMAGES = "COCO train2014 (82,783 pictures, 13 GB, https://cocodataset.org)"
 ORIGIN = (
-    "REFER (github.com/lichengunc/refer; its servers are gone, web.archive.org keeps the archives), "
-    "ReCLIP's data archive (github.com/allenai/reclip)"
+    "REFER (github.com/lichengunc/refer): its servers are gone, web.archive.org keeps refcoco.zip, "
+    "refcoco+.zip and refcocog.zip; as Parquet jxu124/refcoco-benchmark on the Hugging Face hub; ReCLIP's "
+    "JSON lines and detections in its data archive (github.com/allenai/reclip), also in "
+    "CresCat01/RefCOCO-Triplets on the hub"
 )
 INSTANCES = DataFile(refer.INSTANCES, "COCO-style boxes and outlines of every annotated object")
 
 
-def _files(name: str, pickle: str) -> tuple[DataFile, ...]:
+def _files(name: str, pickle: str, mirrored: str) -> tuple[DataFile, ...]:
     return (
         INSTANCES,
         DataFile(pickle, "references, pickled plain data"),
         DataFile(reclip.split_file_name(name, "<split>"), "the same as JSON lines, by ReCLIP"),
         DataFile(reclip.detections_file_name(name), "boxes found by MAttNet's detector, by ReCLIP"),
+        DataFile(f"{mirrored}<split>-*.parquet", "references and targets, one row a picture, in the mirror"),
     )
 
 
 def _card(
-    name: str, title: str, paper: str, pickle: str, splits: dict[str, SplitSize], flat: bool = True
+    name: str,
+    title: str,
+    paper: str,
+    pickle: str,
+    mirrored: str,
+    splits: dict[str, SplitSize],
+    flat: bool = True,
 ) -> Dataset:
     return Dataset(
         name=name,
@@ -38,9 +47,15 @@ def _card(
         licence=LICENCE,
         origin=ORIGIN,
         images=IMAGES,
-        files=_files(name, pickle),
+        files=_files(name, pickle, mirrored),
         splits=MappingProxyType(splits),
-        layouts=MappingProxyType({"reclip": reclip.open_folder, "refer": refer.layout(pickle, flat)}),
+        layouts=MappingProxyType(
+            {
+                "reclip": reclip.open_folder,
+                "refer": refer.layout(pickle, flat),
+                "mirror": mirror.layout(mirrored),
+            }
+        ),
     )
 
 
@@ -50,6 +65,7 @@ register(
         "RefCOCO, split by UNC",
         "Yu et al., Modeling Context in Referring Expressions, ECCV 2016 (arXiv 1608.00272)",
         "refs(unc).p",
+        "refcoco_unc_",
         {
             "val": SplitSize(1500, 3811, 10834),
             "testA": SplitSize(750, 1975, 5657),
@@ -63,6 +79,7 @@ register(
         "RefCOCO+, split by UNC: no words for places",
         "Yu et al., Modeling Context in Referring Expressions, ECCV 2016 (arXiv 1608.00272)",
         "refs(unc).p",
+        "refcoco_plus_unc_",
         {
             "val": SplitSize(1500, 3805, 10758),
             "testA": SplitSize(750, 1975, 5726),
@@ -78,6 +95,7 @@ register(
         "Mao et al., Generation and Comprehension of Unambiguous Object Descriptions, CVPR 2016 "
         "(arXiv 1511.02283); split of Nagaraja et al., ECCV 2016 (arXiv 1608.00525)",
         "refs(umd).p",
+        "refcocog_umd_",
         {"val": SplitSize(1300, 2573, 4896), "test": SplitSize(2600, 5023, 9602)},
     )
 )
