@@ -88,7 +88,7 @@ def _grid(options: AblationOptions) -> Grid:
 
 def _write(run: FinishedRun, grid: Grid, with_falip: bool) -> None:
     counted = [(p, count_predictions(run.predictions(f).values())) for f, p in run.plan.predictions.items()]
-    results = group_seeds(counted)
+    results = group_seeds(counted, run.plan.bank_sizes)
     files: dict[str, bytes] = {}
     if grid.settings:
         files |= _grid_files(grid, results, run.splits)

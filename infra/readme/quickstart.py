@@ -36,7 +36,9 @@ def readme_table(run: str) -> str:
         (product, count_predictions(finished.predictions(folder).values()))
         for folder, product in finished.plan.predictions.items()
     ]
-    return markdown_table(group_seeds(counted), [s for s in finished.splits if s[1] == SHOWN])
+    return markdown_table(
+        group_seeds(counted, finished.plan.bank_sizes), [s for s in finished.splits if s[1] == SHOWN]
+    )
 
 
 def write_readme(folder: str, run: str) -> None:

@@ -67,7 +67,7 @@ class ReportReader:
             for pick in set_aside(parts):
                 name = (pick.prediction["dataset"], pick.prediction["expression_id"])
                 aside.setdefault(name, []).append(pick)
-        results, splits = group_seeds(counted), self.run.splits
+        results, splits = group_seeds(counted, self.run.plan.bank_sizes), self.run.splits
         # `group_seeds` names a line by seed 0; examples are those of the first seed that was run.
         shown = [(result, chosen) for result in results if (chosen := picks[_first_seed(result)])]
         pictured = _first_images([pick for _, chosen in shown for pick in chosen])
@@ -81,7 +81,12 @@ class ReportReader:
             set_aside_section(aside, self._texts(aside), SET_ASIDE_LISTED),
             provenance_section(self.run.record, _outcome(self.run.record)),
         ]
-        return render("Visual prompts for CLIP", self._summary(results), self._warning(results), sections)
+        return render(self._title(), self._summary(results), self._warning(results), sections)
+
+    def _title(self) -> str:
+        """Name the run: what was scored, and when."""
+        datasets = ", ".join(dict.fromkeys(split.dataset for split in self.run.plan.splits))
+        return f"Visual prompts on {datasets} · {self.run.record['finished'][:10]}"
 
     def _row(self, pick: Pick) -> dict[str, Any]:
         """Return the image row of a pick."""

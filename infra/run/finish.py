@@ -52,7 +52,11 @@ def recount(plan: Plan, max_quarantined: float) -> tuple[Exit, list[Result], dic
         return Exit.INCOMPLETE, [], ledger
     total = sum(planned.values()) * len(plan.predictions)
     too_many = quarantined > max_quarantined * total
-    return (Exit.QUARANTINE_ABOVE_LIMIT if too_many else Exit.COMPLETE), group_seeds(results), ledger
+    return (
+        (Exit.QUARANTINE_ABOVE_LIMIT if too_many else Exit.COMPLETE),
+        group_seeds(results, plan.bank_sizes),
+        ledger,
+    )
 
 
 def accuracy_tables(plan: Plan, results: list[Result]) -> dict[str, str]:

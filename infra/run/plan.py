@@ -57,6 +57,11 @@ class Plan:
         """Return the chosen splits by (dataset, split)."""
         return {(split.dataset, split.split): split for split in self.splits}
 
+    @property
+    def bank_sizes(self) -> dict[tuple[str, str], int]:
+        """Return the number of captions by (dataset, split)."""
+        return {name: split.expressions for name, split in self.banks.items()}
+
     def address(self, product: Product, shard: Shard | None = None) -> Address:
         """Return where a part lies; texts belong to a split, everything else to a shard."""
         if isinstance(product, Texts):

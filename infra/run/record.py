@@ -42,6 +42,11 @@ class RecordedPlan(BaseModel):
     masks: dict[str, Masks]
 
     @property
+    def bank_sizes(self) -> dict[tuple[str, str], int]:
+        """Return the number of captions by (dataset, split)."""
+        return {(split.dataset, split.split): split.expressions for split in self.splits}
+
+    @property
     def parsers(self) -> dict[tuple[str, str], list[str]]:
         """Return what made the parses of every split, by (dataset, split)."""
         return {(split.dataset, split.split): split.parsers for split in self.splits}

@@ -53,4 +53,4 @@ def attention_strips(
     for what, overlays in found.columns().items():
         picture = Picture(data_uri(strip(overlays)), f"attention {what}")
         rows.append((what, f"mean of blocks {blocks}", picture))
-    return Strips(heading, rows)
+    return Strips(heading, rows, [str(position) for position in range(1, len(regions) + 1)])

@@ -19,14 +19,37 @@ MAX_TEXT_CHARS = 300
 
 
 @dataclass(frozen=True)
+class Value:
+    """A cell with a second line in small letters; `strong` where it is clearly the best of its column."""
+
+    text: str
+    detail: str = ""
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A cell of several lines."""
+
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table whose first `words` columns are text and whose others are numbers."""
+    """A table whose first `words` columns are text and whose others are numbers.
+
+    Attributes:
+        groups: names of neighbouring columns and how many they head, over all columns; may be empty.
+        sticky: the first column stays in sight while the others are scrolled.
+    """
 
     kind: ClassVar[str] = "table"
     headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Value | Lines]]
     words: int
     caption: str = ""
+    groups: Sequence[tuple[str, int]] = ()
+    sticky: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,11 +96,18 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Strips:
-    """Rows of pictures with a name each, below a heading."""
+    """Rows of pictures with a name each, below a heading.
+
+    Attributes:
+        columns: what each picture of a row shows, such as the number of a region.
+        legend: columns with what is said about them.
+    """
 
     kind: ClassVar[str] = "strips"
     heading: str
     rows: Sequence[tuple[str, str, Picture]]
+    columns: Sequence[str] = ()
+    legend: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,22 @@ from typing import Any
 
 from operators.pictures.figures import MAX_BARS, accuracy_figure
 from operators.report.examples import Pick
-from operators.report.page import Block, Facts, Gallery, Listing, Picture, Section, Strips, Table, shortened
+from operators.report.page import (
+    Block,
+    Facts,
+    Gallery,
+    Lines,
+    Listing,
+    Picture,
+    Section,
+    Strips,
+    Table,
+    Value,
+    shortened,
+)
 from operators.report.pictures import data_uri
-from operators.tables.accuracy import WORDS, Result, accuracy_cells
+from operators.tables.accuracy import Cell, Result, accuracy_grid
+from operators.tables.formats import NOTHING
 from operators.tables.reproduction import HEADERS, NOTE, Splits, reproduction_cells
 
 NOT_REAL = {
@@ -29,17 +42,52 @@ def weights_warning(labels: Sequence[str]) -> str:
 
 def accuracy_section(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> Section:
     """Return the table of accuracies."""
-    headers, rows = accuracy_cells(results, splits)
-    note = (
-        "Percent of the scored expressions whose chosen box overlaps the target by more than half; mean and "
-        "standard deviation over the seeds where captions are drawn. n and set aside are summed over splits."
+    grid = accuracy_grid(results, splits)
+    with_published = [any(row[i].published is not None for row in grid) for i in range(len(splits))]
+    headers, groups = ["Method", "Boxes"], [("", 2)]
+    for (dataset, split), published in zip(splits, with_published, strict=True):
+        names = [split, "published"] if published else [split]
+        headers += names
+        joined = groups[-1][1] if groups[-1][0] == dataset else 0
+        groups[-1:] = [(dataset, joined + len(names))] if joined else [groups[-1], (dataset, len(names))]
+    rows = [
+        [*_description(result), *_numbers(cells, with_published), *map(str, result.totals(splits))]
+        for result, cells in zip(results, grid, strict=True)
+    ]
+    table = Table(
+        [*headers, "n", "set aside"], rows, words=2, groups=[*groups, ("", 2)] if splits else (), sticky=True
     )
-    return Section("Accuracy", [Table(headers, rows, words=WORDS)], note)
+    note = (
+        "Percent of the scored expressions whose chosen box overlaps the target by more than half, with the "
+        "95 % interval; ± is the standard deviation over the seeds where captions are drawn, and where the "
+        "bank has no more captions than are drawn all of them are used. Bold is the best of a column and "
+        "source of boxes whose interval lies above all others; where none is bold, none is clearly best."
+    )
+    return Section("Accuracy", [table], note)
+
+
+def _description(result: Result) -> list[str | Value]:
+    name, drawings, encoders, weights, proposals = result.description()
+    shown = drawings if drawings != name else ""
+    return [Value(name, " · ".join(filter(None, (shown, encoders, weights)))), proposals]
+
+
+def _numbers(cells: Sequence[Cell], with_published: Sequence[bool]) -> list[str | Value]:
+    row: list[str | Value] = []
+    for cell, published in zip(cells, with_published, strict=True):
+        row.append(Value(cell.mean, cell.detail, cell.best))
+        if published:
+            row.append(NOTHING if cell.published is None else f"{cell.published:.1f}")
+    return row
 
 
 def reproduction_section(results: Sequence[Result], splits: Splits) -> Section:
     """Return published numbers beside ours; without blocks if there are none."""
-    headers, rows = reproduction_cells(results, splits)
+    headers, cells = reproduction_cells(results, splits)
+    differs = headers.index("Differs in")
+    rows: list[list[str | Value | Lines]] = [
+        [*row[:differs], Lines(row[differs].split("; ")), *row[differs + 1 :]] for row in map(list, cells)
+    ]
     return Section("Published numbers", [Table(headers, rows, words=len(HEADERS))] if rows else [], NOTE)
 
 
@@ -68,7 +116,7 @@ def strips_section(strips: Sequence[Strips]) -> Section:
     """Return what CLIP was shown."""
     note = (
         "One row a drawing, one column a region, the same regions in every row; squashed to a square as the "
-        "encoder squashes its input."
+        "encoder squashes its input. Below are the expressions that mean a region."
     )
     return Section("What CLIP was shown", strips, note)
 

@@ -13,8 +13,11 @@ from operators.methods.products import Features, Masks, Predictions
 from operators.methods.variants import Variant
 from operators.pictures.gallery import NAMES
 from operators.pixels.images import ImageError
-from operators.report.page import Picture, Strips
+from operators.report.page import Picture, Strips, shortened
 from operators.report.pictures import data_uri, strip
+
+# Of one region, listed below its strips.
+MAX_TEXTS = 4
 
 
 def drawings(products: Iterable[Predictions]) -> list[tuple[Variant, Masks | None]]:
@@ -55,7 +58,20 @@ def draw_strips(
         except ImageError:  # no mask here: nothing was shown
             continue
         rows.append((variant.code, _settings(variant), Picture(data_uri(picture), f"drawing {variant.code}")))
-    return Strips(row["image_key"], rows)
+    numbers = [str(position) for position in range(1, len(regions) + 1)]
+    return Strips(row["image_key"], rows, numbers, _texts(row, regions))
+
+
+def _texts(row: dict[str, Any], regions: list[int]) -> list[tuple[str, str]]:
+    """Return the numbers of regions with expressions that mean them, each text once."""
+    found: dict[tuple[str, str], None] = {}
+    for position, region in enumerate(regions, start=1):
+        meant = [ref for ref in row["refs"] if region in ref["target_region_ids"]]
+        texts = dict.fromkeys(e["text"] for ref in meant for e in ref["expressions"])
+        shown = "; ".join(f"“{shortened(text)}”" for text in list(texts)[:MAX_TEXTS])
+        if texts:
+            found[str(position), shown] = None
+    return list(found)
 
 
 def _settings(variant: Variant) -> str:

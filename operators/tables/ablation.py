@@ -9,7 +9,8 @@ from statistics import mean
 from operators.methods.method import Proposals
 from operators.methods.models import Encoder, encoders_label, weights_label
 from operators.tables.ablation_grid import Pivot, Setting
-from operators.tables.accuracy import NOTHING, Result, markdown, spreadsheet
+from operators.tables.accuracy import Result
+from operators.tables.formats import NOTHING, markdown, spreadsheet
 
 NOTE = "Accuracy in percent, mean of the splits; the best of a table is bold."
 

@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import unicodedata
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import mean, stdev
+from types import MappingProxyType
 
 import numpy as np
 
-from operators.datasets.registry import published_size
-from operators.methods.catalog import find_method
-from operators.methods.method import Method
 from operators.methods.models import encoders_label, weights_label
 from operators.methods.products import Predictions
-from operators.rows.fingerprint import Value
+from operators.tables.comparable import differences
+from operators.tables.formats import NOTHING, STRONG_IN_LATEX, latex, markdown, spreadsheet
 from operators.tables.intervals import Interval, clustered_interval
 from operators.tables.metrics import SplitCount
-from operators.tables.published import Published, Settings, published_results
+from operators.tables.published import Published, published_results
 
 Counts = Mapping[tuple[str, str], SplitCount]
-NOTHING = "–"
-PUBLISHED_SEGMENTER, PUBLISHED_MIN_AREA_PX = "vit_h", 400
+Banks = Mapping[tuple[str, str], int]
 DESCRIPTION = ("Method", "Drawings", "Encoders", "Weights", "Proposals")
 WORDS = len(DESCRIPTION)
 CSV_COLUMNS = (
     *("method", "drawings", "encoders", "weights", "proposals", "dataset", "split"),
-    *("seed", "n", "correct", "set_aside", "accuracy_percent", "published_percent", "published_source"),
+    *("seed", "n", "correct", "set_aside", "accuracy_percent", "low_percent", "high_percent"),
+    *("published_percent", "published_source"),
 )
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "|": r"\textbar{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    NOTHING: "--",
-    **{mark: "\\" + mark for mark in "&%$#_{}"},
-}
 
 
 @dataclass(frozen=True)
 class Result:
-    """A line of the table: what was run and what came out, by (dataset, split), for every seed of S."""
+    """A line of the table: what was run and what came out, by (dataset, split), for every seed of S.
+
+    Attributes:
+        banks: number of captions by (dataset, split), as far as it is known.
+    """
 
     product: Predictions
     seeds: tuple[int | None, ...]
     counts: tuple[Counts, ...]
+    banks: Banks = field(default_factory=dict)
 
     @property
     def notation(self) -> str:
@@ -82,6 +72,16 @@ class Result:
         )
         return next(same, None)
 
+    def draws_all(self, split: tuple[str, str]) -> bool:
+        """Say whether S draws the whole bank of a split, so that its seed decides nothing."""
+        subtraction = self.product.method.subtraction
+        return subtraction is not None and subtraction.captions >= self.banks.get(split, math.inf)
+
+    def totals(self, splits: Sequence[tuple[str, str]]) -> tuple[int, int]:
+        """Return how many expressions of some splits were scored, and how many set aside."""
+        counts = [self.counts[0].get(name, SplitCount()) for name in splits]
+        return sum(c.ok for c in counts), sum(c.quarantined for c in counts)
+
     def description(self) -> list[str]:
         """Return method, drawings, encoders, kind of weights and proposal source."""
         product = self.product
@@ -95,119 +95,143 @@ class Result:
         return [" ".join(word.split()) for word in words]  # a folder's name may hold a line break
 
 
-def differences(product: Predictions, settings: Settings, scored: int) -> list[str]:
-    """Say in what a run differs from a published one; empty where their numbers may be compared.
-
-    Drawings and post-processing must have their published parameters, CLIP OpenAI's weights, SAM must be
-    ViT-H, and the split must be whole.
+def group_seeds(
+    counted: Sequence[tuple[Predictions, Counts]], banks: Banks = MappingProxyType({})
+) -> list[Result]:
+    """Join products that differ in nothing but the seed of S into one line each, in order.
 
     Args:
-        product: what was run.
-        settings: of the published number.
-        scored: expressions of the split that were accounted for.
+        counted: products with their counts.
+        banks: number of captions by (dataset, split).
     """
-    said = _method_differences(product.method.with_seed(0), settings.settings)
-    ours = {"encoders": encoders_label(product.encoders), "proposals": product.proposals}
-    said += [f"{k} {v}, not {getattr(settings, k)}" for k, v in ours.items() if v != getattr(settings, k)]
-    weights = [encoder.weights for encoder in product.encoders]
-    labels = dict.fromkeys(m.weights.label for m in product.models if m.weights.label != "real")
-    tags = dict.fromkeys(w.tag for w in weights if w.label == "real" and w.tag not in ("", "openai"))
-    said += [f"weights {word}" for word in (*labels, *tags)]
-    if product.segmenter and product.segmenter.architecture != PUBLISHED_SEGMENTER:
-        said.append(f"SAM {product.segmenter.name}")
-    said += _precision_differences(product)
-    size = published_size(settings.dataset, settings.split)
-    if size is None or scored != size.expressions:
-        said.append(f"split {scored} of {size.expressions if size else 'unknown size'}")
-    return said
-
-
-def _precision_differences(product: Predictions) -> list[str]:
-    """Name what else of the models is not as published: float32 or half precision, SAM's small regions."""
-    dtypes = dict.fromkeys(encoder.dtype for encoder in product.encoders if encoder.dtype == "bfloat16")
-    said = [f"encoders in {dtype}" for dtype in dtypes]
-    if product.segmenter and product.segmenter.dtype != "float32":
-        said.append(f"SAM in {product.segmenter.dtype}")
-    if product.segmenter and product.segmenter.min_area_px != PUBLISHED_MIN_AREA_PX:
-        said.append(f"SAM's regions below {product.segmenter.min_area_px} px are removed")
-    return said
-
-
-def _method_differences(method: Method, notation: str) -> list[str]:
-    """Name the settings in which a method is not the published one of that notation or name."""
-    try:
-        published = find_method(notation)
-    except ValueError:
-        return ["method"]
-    changed = [f for f in Method.model_fields if f != "name" and getattr(method, f) != getattr(published, f)]
-    # Drawings have too many settings to be told in a cell; the method's own name and run.json tell them.
-    return [_told(f, getattr(method, f), getattr(published, f)) for f in changed]
-
-
-def _told(field: str, ours: object, theirs: object) -> str:
-    if field == "variants":
-        return "settings of the drawings"
-    if isinstance(ours, Value) and isinstance(theirs, Value):
-        names = [name for name, value in ours if value != getattr(theirs, name)]
-        return ", ".join(f"{name} {getattr(ours, name)}, not {getattr(theirs, name)}" for name in names)
-    return f"{field} {ours}"
-
-
-def group_seeds(counted: Sequence[tuple[Predictions, Counts]]) -> list[Result]:
-    """Join products that differ in nothing but the seed of S into one line each, in order."""
     groups: dict[Predictions, list[tuple[int | None, Counts]]] = {}
     for product, counts in counted:
         subtraction = product.method.subtraction
         groups.setdefault(product.unseeded, []).append((subtraction.seed if subtraction else None, counts))
     return [
-        Result(product, tuple(seed for seed, _ in runs), tuple(counts for _, counts in runs))
+        Result(product, tuple(seed for seed, _ in runs), tuple(counts for _, counts in runs), banks)
         for product, runs in groups.items()
     ]
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One accuracy of the table.
+
+    Attributes:
+        accuracies: in percent, of every seed.
+        interval: the 95 % image-clustered interval over all seeds; None if it is unknown.
+        all_captions: S compared with the whole bank, so that seeds cannot differ.
+        best: the interval lies above those of all other lines with the same proposals.
+        published: the number published for the same settings, if there is one.
+    """
+
+    accuracies: list[float]
+    interval: Interval | None
+    all_captions: bool = False
+    best: bool = False
+    published: float | None = None
+
+    @property
+    def mean(self) -> str:
+        """Return the mean over the seeds."""
+        return f"{mean(self.accuracies):.1f}" if self.accuracies else NOTHING
+
+    @property
+    def detail(self) -> str:
+        """Return the spread over the seeds and the interval."""
+        words = []
+        if len(self.accuracies) > 1:
+            words.append("all captions" if self.all_captions else f"±{stdev(self.accuracies):.1f}")
+        if self.accuracies and self.interval:
+            words.append(f"[{self.interval.low:.1f}, {self.interval.high:.1f}]")
+        return " ".join(words)
+
+    @property
+    def text(self) -> str:
+        """Return mean, spread and interval as one text."""
+        return " ".join(filter(None, (self.mean, self.detail)))
+
+
+def accuracy_grid(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> list[list[Cell]]:
+    """Return a row of cells for every result, one a split."""
+    columns = [_column(results, split) for split in splits]
+    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in results]
+
+
+def _column(results: Sequence[Result], split: tuple[str, str]) -> list[Cell]:
+    cells = []
+    for result in results:
+        published = result.published(*split)
+        cells.append(
+            Cell(
+                result.accuracies(split),
+                result.interval(split),
+                result.draws_all(split),
+                published=published.accuracy if published else None,
+            )
+        )
+    sources = [result.product.proposals for result in results]
+    intervals = [cell.interval if cell.accuracies else None for cell in cells]
+    return [replace(cell, best=clearly_best(i, intervals, sources)) for i, cell in enumerate(cells)]
+
+
+def clearly_best(index: int, intervals: Sequence[Interval | None], groups: Sequence[str]) -> bool:
+    """Say whether an interval lies above those of all others of its group, of which there is one at least."""
+    own = intervals[index]
+    others = [v for i, v in enumerate(intervals) if i != index and groups[i] == groups[index] and v]
+    return bool(own and others) and all(own is not None and own.low > other.high for other in others)
+
+
 def accuracy_cells(
-    results: Sequence[Result], splits: Sequence[tuple[str, str]]
+    results: Sequence[Result], splits: Sequence[tuple[str, str]], strong: str = "{}"
 ) -> tuple[list[str], list[list[str]]]:
     """Lay results out with one column a split, and one for its published values where any match.
 
-    Accuracy is percent of the expressions that were scored; with S it is the mean and the sample standard
-    deviation over the seeds. `n` and `set aside` are summed over the splits.
+    Accuracy is percent of the expressions that were scored, with its interval; with S it is the mean and the
+    sample standard deviation over the seeds. `n` and `set aside` are summed over the splits.
+
+    Args:
+        results: lines of the table.
+        splits: its columns.
+        strong: how a mean is written that is clearly the best of its column.
 
     Returns:
         The headers, and one row of cells a result.
     """
+    grid = accuracy_grid(results, splits)
+    with_published = [any(row[i].published is not None for row in grid) for i in range(len(splits))]
     headers = [*DESCRIPTION]
-    with_published = {s for s in splits if any(result.published(*s) for result in results)}
-    for dataset, split in splits:
-        headers.append(f"{dataset} {split}")
-        if (dataset, split) in with_published:
-            headers.append("published")
+    for (dataset, split), published in zip(splits, with_published, strict=True):
+        headers += [f"{dataset} {split}", *(["published"] if published else [])]
     rows = []
-    for result in results:
+    for result, line in zip(results, grid, strict=True):
         cells = result.description()
-        for name in splits:
-            cells.append(mean_and_spread(result.accuracies(name)))
-            if name in with_published:
-                published = result.published(*name)
-                cells.append(f"{published.accuracy:.1f}" if published else NOTHING)
-        totals = [result.counts[0].get(name, SplitCount()) for name in splits]
-        rows.append([*cells, str(sum(c.ok for c in totals)), str(sum(c.quarantined for c in totals))])
+        for cell, published in zip(line, with_published, strict=True):
+            written = strong.format(cell.mean) if cell.best else cell.mean
+            cells.append(" ".join(filter(None, (written, cell.detail))))
+            if published:
+                cells.append(NOTHING if cell.published is None else f"{cell.published:.1f}")
+        rows.append([*cells, *map(str, result.totals(splits))])
     return [*headers, "n", "set aside"], rows
 
 
 def markdown_table(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> str:
     """Write `accuracy_cells` as Markdown."""
-    return markdown(*accuracy_cells(results, splits))
+    return markdown(*accuracy_cells(results, splits, strong="**{}**"))
 
 
 def latex_table(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> str:
     """Write `accuracy_cells` as a LaTeX tabular for the package booktabs."""
-    headers, rows = accuracy_cells(results, splits)
+    headers, rows = accuracy_cells(results, splits, strong=STRONG_IN_LATEX)
     return latex(headers, rows, WORDS * "l" + (len(headers) - WORDS) * "r")
 
 
 def csv_table(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> str:
-    """Write one line per result, seed and split, in full precision, with the published value's source."""
+    """Write one line per result, seed and split, in full precision, with the published value's source.
+
+    The interval is that of the result, over all its seeds.
+    """
     rows: list[list[object]] = []
     for result in results:
         for seed, counts in zip(result.seeds, result.counts, strict=True):
@@ -215,48 +239,6 @@ def csv_table(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> s
                 count = counts.get((dataset, split), SplitCount())
                 numbers = [seed, count.ok, count.correct, count.quarantined, count.accuracy]
                 published = result.published(dataset, split) or ("", "")
-                rows.append([*result.description(), dataset, split, *numbers, *published])
+                interval = result.interval((dataset, split)) or ("", "")
+                rows.append([*result.description(), dataset, split, *numbers, *interval, *published])
     return spreadsheet(CSV_COLUMNS, rows)
-
-
-def mean_and_spread(values: Sequence[float]) -> str:
-    """Write percentages with one decimal: their mean, and the sample standard deviation of several."""
-    if not values:
-        return NOTHING
-    return f"{mean(values):.1f}" + (f" ±{stdev(values):.1f}" if len(values) > 1 else "")
-
-
-def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Align cells; a bar inside a cell would end it, so it is escaped."""
-    cells = [[cell.replace("|", r"\|") for cell in row] for row in [headers, *rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in cells]
-    rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
-
-
-def latex(headers: Sequence[str], rows: Sequence[Sequence[str]], columns: str) -> str:
-    """Write a tabular for the package booktabs with LaTeX's letters for the columns (`llr`)."""
-    lines = [" & ".join(map(latex_text, row)) + r" \\" for row in [headers, *rows]]
-    body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}"]) + "\n"
-
-
-def latex_text(text: str) -> str:
-    """Escape text for LaTeX; control and direction characters, which stop pdfLaTeX, are left out."""
-    words = " ".join(text.split())
-    return "".join(LATEX.get(c, c) for c in words if not unicodedata.category(c).startswith("C"))
-
-
-def spreadsheet(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Write CSV in which no text can be read as a formula."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(headers)
-    for row in rows:
-        writer.writerow([_spreadsheet_safe(cell) if isinstance(cell, str) else cell for cell in row])
-    return buffer.getvalue()
-
-
-def _spreadsheet_safe(cell: str) -> str:
-    return "'" + cell if cell.startswith(FORMULA_STARTS) else cell

@@ -18,7 +18,9 @@ from statistics import mean
 
 from operators.methods.models import Encoder, encoders_label
 from operators.tables.ablation import mean_accuracy
-from operators.tables.accuracy import NOTHING, Result, differences, markdown, mean_and_spread, spreadsheet
+from operators.tables.accuracy import Result
+from operators.tables.comparable import differences
+from operators.tables.formats import NOTHING, markdown, mean_and_spread, spreadsheet
 from operators.tables.metrics import SplitCount
 from operators.tables.published import Settings
 

@@ -14,15 +14,9 @@ from statistics import mean
 from typing import NamedTuple
 
 from operators.methods.catalog import find_method
-from operators.tables.accuracy import (
-    NOTHING,
-    Result,
-    differences,
-    latex,
-    markdown,
-    mean_and_spread,
-    spreadsheet,
-)
+from operators.tables.accuracy import Result
+from operators.tables.comparable import differences
+from operators.tables.formats import NOTHING, latex, markdown, mean_and_spread, spreadsheet
 from operators.tables.intervals import Interval
 from operators.tables.metrics import SplitCount
 from operators.tables.published import Published, Settings, assumed_results, published_results
