@@ -150,11 +150,13 @@ class ReportReader:
         expressions = sum(
             n for s in plan.shards for name, n in s.expressions.items() if name in self._names()
         )
+        encoders = {encoders_label(result.product.encoders) for result in results}
         models = [m for result in results for m in result.product.models]
         return [
             ("lines of the table", str(len(results))),
             ("images", str(sum(shard.images for shard in plan.shards))),
             ("expressions", str(expressions)),
+            *([("encoder", encoders.pop())] if len(encoders) == 1 else []),
             ("weights", weights_label(models)),
             ("finished", self.run.record["finished"][:16].replace("T", " ") + " UTC"),
             ("run", self.run.folder.rpartition("/")[2]),

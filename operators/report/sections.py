@@ -23,7 +23,7 @@ from operators.report.page import (
     shortened,
 )
 from operators.report.pictures import data_uri
-from operators.tables.accuracy import Cell, Result, accuracy_grid
+from operators.tables.accuracy import ALL_CAPTIONS_NOTE, Cell, Result, accuracy_grid
 from operators.tables.formats import NOTHING
 from operators.tables.reproduction import HEADERS, NOTE, Splits, reproduction_cells
 
@@ -41,35 +41,40 @@ def weights_warning(labels: Sequence[str]) -> str:
 
 
 def accuracy_section(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> Section:
-    """Return the table of accuracies."""
+    """Return the table of accuracies, the splits of a dataset side by side."""
+    datasets = list(dict.fromkeys(dataset for dataset, _ in splits))
+    splits = sorted(splits, key=lambda split: datasets.index(split[0]))
     grid = accuracy_grid(results, splits)
     with_published = [any(row[i].published is not None for row in grid) for i in range(len(splits))]
-    headers, groups = ["Method", "Boxes"], [("", 2)]
+    headers, groups = ["Method"], [("", 1)]
     for (dataset, split), published in zip(splits, with_published, strict=True):
         names = [split, "published"] if published else [split]
         headers += names
         joined = groups[-1][1] if groups[-1][0] == dataset else 0
         groups[-1:] = [(dataset, joined + len(names))] if joined else [groups[-1], (dataset, len(names))]
+    told = len({tuple(result.description()[2:4]) for result in results}) > 1
     rows = [
-        [*_description(result), *_numbers(cells, with_published), *map(str, result.totals(splits))]
+        [_description(result, told), *_numbers(cells, with_published), *map(str, result.totals(splits))]
         for result, cells in zip(results, grid, strict=True)
     ]
     table = Table(
-        [*headers, "n", "set aside"], rows, words=2, groups=[*groups, ("", 2)] if splits else (), sticky=True
+        [*headers, "n", "set aside"], rows, words=1, groups=[*groups, ("", 2)] if splits else (), sticky=True
     )
     note = (
         "Percent of the scored expressions whose chosen box overlaps the target by more than half, with the "
-        "95 % interval; ± is the standard deviation over the seeds where captions are drawn, and where the "
-        "bank has no more captions than are drawn all of them are used. Bold is the best of a column and "
-        "source of boxes whose interval lies above all others; where none is bold, none is clearly best."
+        "95 % interval; ± is the standard deviation over the seeds where captions are drawn. Bold is the "
+        "best of a column and source of boxes whose interval lies above all others; where none is bold, "
+        f"none is clearly best. {ALL_CAPTIONS_NOTE}"
     )
     return Section("Accuracy", [table], note)
 
 
-def _description(result: Result) -> list[str | Value]:
+def _description(result: Result, models: bool) -> Value:
+    """Return a method with its boxes, its drawings if its name hides them, and its models if they differ."""
     name, drawings, encoders, weights, proposals = result.description()
-    shown = drawings if drawings != name else ""
-    return [Value(name, " · ".join(filter(None, (shown, encoders, weights)))), proposals]
+    shown = drawings if drawings != name.split(",")[0] else ""
+    words = (f"{proposals} boxes", shown, *((encoders, weights) if models else ()))
+    return Value(name, " · ".join(filter(None, words)))
 
 
 def _numbers(cells: Sequence[Cell], with_published: Sequence[bool]) -> list[str | Value]:

@@ -20,6 +20,11 @@ from operators.tables.published import Published, published_results
 
 Counts = Mapping[tuple[str, str], SplitCount]
 Banks = Mapping[tuple[str, str], int]
+# Beside a mean over seeds that cannot differ.
+ALL_CAPTIONS = "†"
+ALL_CAPTIONS_NOTE = (
+    f"{ALL_CAPTIONS} all captions used: the bank holds no more than S draws, so no seed decides."
+)
 DESCRIPTION = ("Method", "Drawings", "Encoders", "Weights", "Proposals")
 WORDS = len(DESCRIPTION)
 CSV_COLUMNS = (
@@ -134,15 +139,17 @@ class Cell:
 
     @property
     def mean(self) -> str:
-        """Return the mean over the seeds."""
-        return f"{mean(self.accuracies):.1f}" if self.accuracies else NOTHING
+        """Return the mean over the seeds, marked where they drew the same captions."""
+        if not self.accuracies:
+            return NOTHING
+        return f"{mean(self.accuracies):.1f}{ALL_CAPTIONS if self.all_captions else ''}"
 
     @property
     def detail(self) -> str:
         """Return the spread over the seeds and the interval."""
         words = []
-        if len(self.accuracies) > 1:
-            words.append("all captions" if self.all_captions else f"±{stdev(self.accuracies):.1f}")
+        if len(self.accuracies) > 1 and not self.all_captions:
+            words.append(f"±{stdev(self.accuracies):.1f}")
         if self.accuracies and self.interval:
             words.append(f"[{self.interval.low:.1f}, {self.interval.high:.1f}]")
         return " ".join(words)
@@ -217,8 +224,9 @@ def accuracy_cells(
 
 
 def markdown_table(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> str:
-    """Write `accuracy_cells` as Markdown."""
-    return markdown(*accuracy_cells(results, splits, strong="**{}**"))
+    """Write `accuracy_cells` as Markdown, with what its marks mean."""
+    table = markdown(*accuracy_cells(results, splits, strong="**{}**"))
+    return f"{table}\n{ALL_CAPTIONS_NOTE}\n" if ALL_CAPTIONS in table else table
 
 
 def latex_table(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> str:

@@ -22,6 +22,7 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "†": r"$\dagger$",
     NOTHING: "--",
     **{mark: "\\" + mark for mark in "&%$#_{}"},
 }
