@@ -22,12 +22,13 @@ from infra.run.command_line import run_job
 from infra.run.options import Exit
 from infra.run.record import FinishedRun, read_run
 from operators.pictures.heatmaps import heatmap_figure
-from operators.tables.ablation import line_names, mean_accuracy, pivot_section, settings_table
-from operators.tables.ablation_grid import NO_POST, Grid, Pivot, expand, pivots, read_axis
+from operators.tables.ablation import grid_pivots, pivot_latex, pivot_markdown, settings_table
+from operators.tables.ablation_grid import NO_POST, Grid, Pivot, expand, read_axis
 from operators.tables.accuracy import Result, group_seeds
 from operators.tables.falip import falip_methods, falip_tables
 from operators.tables.metrics import count_predictions
 from pipelines.refcoco_full import BenchmarkOptions, run_benchmark
+from pipelines.report import write_report
 
 
 class AblationOptions(BenchmarkOptions):
@@ -101,19 +102,15 @@ def _write(run: FinishedRun, grid: Grid, with_falip: bool) -> None:
         if name.endswith(".md"):
             print("\n" + content.decode())
         print(f"ablation: {url}", flush=True)
+    print(f"report: {write_report(run.folder)}", flush=True)
 
 
 def _grid_files(grid: Grid, results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> dict[str, bytes]:
-    lines = line_names(results)
-    percent = {
-        (r.product.method.name, lines[r.product.encoders, r.product.proposals]): mean_accuracy(r, splits)
-        for r in results
-        if r.product.encoders
-    }
-    made = pivots(grid.settings, percent, lines.values())
+    made = grid_pivots(grid.settings, results, splits)
     files = {"tables/ablation.csv": settings_table(grid.settings, results, splits).encode()}
     if made:
-        files["tables/ablation.md"] = "\n".join(pivot_section(pivot) for pivot in made).encode()
+        files["tables/ablation.md"] = pivot_markdown(made).encode()
+        files["tables/ablation.tex"] = pivot_latex(made).encode()
     for number, pivot in enumerate(made, start=1):
         files[f"tables/ablation-{number:02d}-{_slug(pivot)}.svg"] = heatmap_figure(pivot)
     return files

@@ -19,6 +19,7 @@ from infra.weights.sources import local_file
 from operators.methods.models import Encoder, encoders_label, weights_label
 from operators.methods.products import Predictions
 from operators.pixels.images import ImageError
+from operators.report.ablation import ablation_section
 from operators.report.examples import Pick, example_card, find_expression, pick_examples, set_aside
 from operators.report.page import Card, Gallery, Section, Strips, render
 from operators.report.sections import (
@@ -32,6 +33,7 @@ from operators.report.sections import (
     strips_section,
     weights_warning,
 )
+from operators.tables.ablation_grid import Setting, expand, read_axis
 from operators.tables.accuracy import Result, group_seeds
 from operators.tables.metrics import count_predictions
 
@@ -73,6 +75,7 @@ class ReportReader:
         pictured = _first_images([pick for _, chosen in shown for pick in chosen])
         sections = [
             accuracy_section(results, splits),
+            ablation_section(self._settings(), results, splits),
             figures_section(results, splits),
             reproduction_section(results, self.run.plan.parsers),
             strips_section(list(self._strips(pictured))),
@@ -82,6 +85,14 @@ class ReportReader:
             provenance_section(self.run.record, _outcome(self.run.record)),
         ]
         return render(self._title(), self._summary(results), self._warning(results), sections)
+
+    def _settings(self) -> tuple[Setting, ...]:
+        """Return the points of the grid that the run scored; none but for an ablation's."""
+        options = self.run.record["options"]
+        if not options.get("grid"):
+            return ()
+        axes = [read_axis(text) for text in options["grid"]]
+        return expand(options["drawings"], axes, options["post"], options["masks"]).settings
 
     def _title(self) -> str:
         """Name the run: what was scored, and when."""

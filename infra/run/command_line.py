@@ -127,8 +127,8 @@ def _checked_name(options_type: type[Options], url: str, key: Any) -> str:
 
 
 def _require_unsplit(url: str, name: str, value: Any) -> None:
-    """Explain a method that YAML has cut at its comma: `[P|D4,S]` is a list of two."""
-    for first, second in pairwise(value if isinstance(value, list) else []):
+    """Explain a method that YAML has cut at its comma: `methods: [P|D4,S]` is a list of two."""
+    for first, second in pairwise(value if name == "methods" and isinstance(value, list) else []):
         if isinstance(first, str) and second in POST_PROCESSING:
             raise InputError(
                 f"{url}: {name}: YAML reads {first!r} and {second!r} as two items of the list; quote what "

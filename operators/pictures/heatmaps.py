@@ -25,7 +25,7 @@ LIGHT = 0.6
 
 
 def heatmap_figure(pivot: Pivot) -> bytes:
-    """Draw accuracies by two parameters; the best of every panel is framed.
+    """Draw accuracies by two parameters; what is clearly the best of a panel is framed.
 
     Args:
         pivot: a pair of parameters; at most `MAX_PANELS` of its panels are drawn (tables hold all).
@@ -34,7 +34,7 @@ def heatmap_figure(pivot: Pivot) -> bytes:
         An SVG document; equal numbers give equal bytes.
     """
     panels = pivot.panels[:MAX_PANELS]
-    known = [value for panel in panels for row in panel.percent for value in row if value is not None]
+    known = [score.percent for panel in panels for row in panel.scores for score in row if score]
     limits = (min(known), max(known)) if known else (0.0, 100.0)
     abreast = min(PANELS_ABREAST, len(panels))
     down = ceil(len(panels) / abreast)
@@ -56,18 +56,19 @@ def heatmap_figure(pivot: Pivot) -> bytes:
 
 def _draw(axes: Axes, pivot: Pivot, panel: Panel, limits: tuple[float, float]) -> None:
     low, high = limits
-    numbers = [[float("nan") if value is None else value for value in row] for row in panel.percent]
+    best = panel.best
+    numbers = [[score.percent if score else float("nan") for score in row] for row in panel.scores]
     axes.pcolormesh(numbers, cmap=COLOURS, vmin=low, vmax=high, edgecolors="white", linewidth=1)
     axes.invert_yaxis()
-    for y, row in enumerate(panel.percent):
-        for x, value in enumerate(row):
-            if value is None:
+    for y, row in enumerate(panel.scores):
+        for x, score in enumerate(row):
+            if score is None:
                 axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center")
                 continue
-            light = value - low > LIGHT * (high - low) > 0
+            light = score.percent - low > LIGHT * (high - low) > 0
             ink = "black" if light else "white"
-            axes.text(x + 0.5, y + 0.5, f"{value:.1f}", ha="center", va="center", color=ink)
-            if value == panel.best:
+            axes.text(x + 0.5, y + 0.5, f"{score.percent:.1f}", ha="center", va="center", color=ink)
+            if (y, x) == best:
                 axes.add_patch(Rectangle((x + 0.03, y + 0.05), 0.94, 0.9, fill=False, **FRAME))
     axes.set_title(
         "\n".join(filter(None, (panel.line, panel.fixed))), fontsize=8, loc="left", parse_math=False

@@ -13,6 +13,7 @@ from operators.methods.notation import WrittenLayer, parse
 from operators.methods.variants import CANVAS_SETTINGS, MaskSource
 from operators.prompts import find_prompt
 from operators.rows.registry import nearest
+from operators.tables.intervals import Interval, clearly_best
 
 NO_POST = "none"
 
@@ -58,23 +59,36 @@ class Grid:
     skipped: tuple[tuple[str, str], ...] = ()
 
 
+class Score(NamedTuple):
+    """An accuracy in percent and its interval, if one is known."""
+
+    percent: float
+    interval: Interval | None = None
+
+
 class Panel(NamedTuple):
     """Accuracies of one pair of parameters with everything else held fixed.
 
     Attributes:
         line: what is the same in a whole run: encoders, proposals, post-processing.
         fixed: the drawing's other parameters (`contour_scale=1.2`), empty if it varies no more than two.
-        percent: by value of the first parameter, then of the second; None where nothing was scored.
+        scores: by value of the first parameter, then of the second; None where nothing was scored.
     """
 
     line: str
     fixed: str
-    percent: list[list[float | None]]
+    scores: list[list[Score | None]]
 
     @property
-    def best(self) -> float | None:
-        """Return the highest accuracy."""
-        return max((value for row in self.percent for value in row if value is not None), default=None)
+    def best(self) -> tuple[int, int] | None:
+        """Return row and column of the score that is clearly the best of the panel, if one is."""
+        places = [(y, x) for y, row in enumerate(self.scores) for x in range(len(row))]
+        scores = [self.scores[y][x] for y, x in places]
+        intervals = [score.interval if score else None for score in scores]
+        # One without an interval, as on a single image, may be better than it looks.
+        if any(score and not score.interval for score in scores):
+            return None
+        return next((place for i, place in enumerate(places) if clearly_best(i, intervals)), None)
 
 
 @dataclass(frozen=True)
@@ -145,7 +159,7 @@ def expand(
 
 
 def pivots(
-    settings: Sequence[Setting], percent: Mapping[tuple[str, str], float | None], lines: Iterable[str]
+    settings: Sequence[Setting], scores: Mapping[tuple[str, str], Score | None], lines: Iterable[str]
 ) -> list[Pivot]:
     """Lay accuracies out by every pair of parameters that a drawing varies, one panel for the rest.
 
@@ -153,7 +167,7 @@ def pivots(
 
     Args:
         settings: of the grid.
-        percent: accuracies by (method, line).
+        scores: by (method, line).
         lines: encoders and proposals, as they head a panel.
     """
     lines, made = list(lines), []
@@ -164,7 +178,7 @@ def pivots(
             for name, _ in group[0].values
         ]
         for rows, columns in _pairs(axes):
-            panels = tuple(_panels(group, axes, (rows, columns), percent, lines))
+            panels = tuple(_panels(group, axes, (rows, columns), scores, lines))
             made.append(Pivot(drawing, rows, columns, panels))
     return made
 
@@ -177,7 +191,7 @@ def _panels(
     group: Sequence[Setting],
     axes: Sequence[Axis],
     pair: tuple[Axis, Axis],
-    percent: Mapping[tuple[str, str], float | None],
+    scores: Mapping[tuple[str, str], Score | None],
     lines: Sequence[str],
 ) -> Iterator[Panel]:
     methods = {(setting.post, frozenset(setting.values)): setting.method for setting in group}
@@ -191,7 +205,7 @@ def _panels(
                 points = [[(rows.name, row), (columns.name, column), *fixed] for column in columns.values]
                 # A grid of one parameter has a second without a name, which is no part of its points.
                 keys = [frozenset((name, value) for name, value in point if name) for point in points]
-                cells.append([percent.get((methods[post, key], line)) for key in keys])
+                cells.append([scores.get((methods[post, key], line)) for key in keys])
             title = line if post == NO_POST else f"{line} · {post}"
             yield Panel(title, ", ".join(f"{name}={value}" for name, value in fixed), cells)
 

@@ -14,7 +14,7 @@ from operators.methods.models import encoders_label, weights_label
 from operators.methods.products import Predictions
 from operators.tables.comparable import differences
 from operators.tables.formats import NOTHING, STRONG_IN_LATEX, latex, markdown, spreadsheet
-from operators.tables.intervals import Interval, clustered_interval
+from operators.tables.intervals import Interval, bounds, clearly_best, clustered_interval
 from operators.tables.metrics import SplitCount
 from operators.tables.published import Published, published_results
 
@@ -59,12 +59,18 @@ class Result:
 
     def interval(self, split: tuple[str, str]) -> Interval | None:
         """Return the 95 % image-clustered interval of the accuracy over all seeds; None if unknown."""
-        tallies = [counts[split].images for counts in self.counts if split in counts]
-        known = [tally for tally in tallies if tally is not None]
-        if not known or len({tally.keys for tally in known}) > 1:
-            return None
-        ok_N, correct_N = np.sum([(tally.ok_N, tally.correct_N) for tally in known], axis=0)
-        return clustered_interval(ok_N, correct_N)
+        return self.mean_interval([split])
+
+    def mean_interval(self, splits: Sequence[tuple[str, str]]) -> Interval | None:
+        """Return the same of the mean of the splits' accuracies, an image of several splits drawn once."""
+        tallies = [(s, c[split].images) for c in self.counts for s, split in enumerate(splits) if split in c]
+        known = [(s, tally) for s, tally in tallies if tally is not None]
+        places = {key: i for i, key in enumerate(sorted({key for _, tally in known for key in tally.keys}))}
+        counts = np.zeros((2, len(splits), len(places)), dtype=np.int64)
+        for s, tally in known:
+            images = [places[key] for key in tally.keys]
+            counts[:, s, images] += (tally.ok_N, tally.correct_N)
+        return clustered_interval(*counts) if known and len(known) == len(tallies) else None
 
     def published(self, dataset: str, split: str) -> Published | None:
         """Return the published number with the same settings on the same, whole split, if there is one."""
@@ -151,7 +157,7 @@ class Cell:
         if len(self.accuracies) > 1 and not self.all_captions:
             words.append(f"±{stdev(self.accuracies):.1f}")
         if self.accuracies and self.interval:
-            words.append(f"[{self.interval.low:.1f}, {self.interval.high:.1f}]")
+            words.append(bounds(self.interval))
         return " ".join(words)
 
     @property
@@ -181,13 +187,6 @@ def _column(results: Sequence[Result], split: tuple[str, str]) -> list[Cell]:
     sources = [result.product.proposals for result in results]
     intervals = [cell.interval if cell.accuracies else None for cell in cells]
     return [replace(cell, best=clearly_best(i, intervals, sources)) for i, cell in enumerate(cells)]
-
-
-def clearly_best(index: int, intervals: Sequence[Interval | None], groups: Sequence[str]) -> bool:
-    """Say whether an interval lies above those of all others of its group, of which there is one at least."""
-    own = intervals[index]
-    others = [v for i, v in enumerate(intervals) if i != index and groups[i] == groups[index] and v]
-    return bool(own and others) and all(own is not None and own.low > other.high for other in others)
 
 
 def accuracy_cells(

@@ -20,7 +20,7 @@ from operators.methods.models import Encoder, encoders_label
 from operators.tables.ablation import mean_accuracy
 from operators.tables.accuracy import Result
 from operators.tables.comparable import differences
-from operators.tables.formats import NOTHING, markdown, mean_and_spread, spreadsheet
+from operators.tables.formats import NOTHING, latex, latex_text, markdown, mean_and_spread, spreadsheet
 from operators.tables.metrics import SplitCount
 from operators.tables.published import Settings
 
@@ -83,11 +83,15 @@ def falip_methods() -> tuple[str, ...]:
 
 
 def falip_tables(results: Sequence[Result], splits: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Write all tables as `md` and `csv`, once for every ensemble and proposal source."""
+    """Write all tables as `md`, `tex` and `csv`, once for every ensemble and proposal source."""
     lines = dict.fromkeys((r.product.encoders, r.product.proposals) for r in results if r.product.encoders)
     tables = [_Tables(results, splits, encoders, proposals) for encoders, proposals in lines]
     rows = [row for table in tables for row in table.spreadsheet_rows()]
-    return {"md": "\n".join(table.text() for table in tables), "csv": spreadsheet(CSV_COLUMNS, rows)}
+    return {
+        "md": "\n".join(table.text() for table in tables),
+        "tex": "".join(table.latex() for table in tables),
+        "csv": spreadsheet(CSV_COLUMNS, rows),
+    }
 
 
 class _Tables:
@@ -114,16 +118,29 @@ class _Tables:
         said = dict.fromkeys(text for row, split in compared for text in self.differs(row, split))
         parts = [f"## FALIP's ablations: {self.encoders}, {self.proposals} boxes\n"]
         parts.append(NOTE.format(differs="; ".join(said) or "nothing") + "\n")
-        headers = ["Row", "Method"]
-        for split in self.splits:
-            headers += [" ".join(split), "published"]
         for number, title in TITLES.items():
             rows = [row for row in falip_rows() if row.table == number]
             parts.append(f"### Table {number}: {title}\n")
-            parts.append(markdown([*headers, "mean", "published"], [self.cells(row) for row in rows]))
+            parts.append(markdown(self.headers(), [self.cells(row) for row in rows]))
             notes = dict.fromkeys(f"- {row.label}: {row.note}." for row in rows if row.note)
             parts += ["\n".join(notes) + "\n"] if notes else []
         return "\n".join(parts)
+
+    def latex(self) -> str:
+        """Return every table as a LaTeX tabular for the package booktabs, a comment above each."""
+        parts = []
+        for number, title in TITLES.items():
+            rows = [self.cells(row) for row in falip_rows() if row.table == number]
+            parts.append(
+                f"% {latex_text(f'Table {number}: {title}; {self.encoders}, {self.proposals} boxes')}\n"
+            )
+            parts.append(latex(self.headers(), rows, "ll" + "r" * (len(self.headers()) - 2)))
+        return "".join(parts)
+
+    def headers(self) -> list[str]:
+        """Return the headers of every table."""
+        by_split = [name for split in self.splits for name in (" ".join(split), "published")]
+        return ["Row", "Method", *by_split, "mean", "published"]
 
     def cells(self, row: Row) -> list[str]:
         """Return one line of a Markdown table."""

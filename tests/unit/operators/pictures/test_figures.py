@@ -12,9 +12,10 @@ from operators.methods.method import Method
 from operators.methods.products import Predictions
 from operators.methods.variants import variant
 from operators.pictures.figures import MAX_BARS, accuracy_figure
-from operators.pictures.heatmaps import MAX_PANELS, heatmap_figure
-from operators.tables.ablation_grid import Axis, Panel, Pivot
+from operators.pictures.heatmaps import FRAME, MAX_PANELS, heatmap_figure
+from operators.tables.ablation_grid import Axis, Panel, Pivot, Score
 from operators.tables.accuracy import Result, group_seeds
+from operators.tables.intervals import Interval
 from operators.tables.metrics import ImageTally, SplitCount
 
 HOSTILE = ["<script>alert(1)</script>", "$x^{$", r"\frac{", "a\nb", "x" * 200, "‏abc", "日本"]
@@ -67,7 +68,8 @@ def test_long_tables_are_cut_and_grow_no_further() -> None:
 
 def heatmap(name: str, percent: list[list[float | None]], panels: int = 2) -> bytes:
     rows, columns = Axis(name, ("1", "2")), Axis(name, ("a", name, "c"))
-    return heatmap_figure(Pivot(name, rows, columns, (Panel(name, name, percent),) * panels))
+    scores = [[None if v is None else Score(v, Interval(v - 4, v + 4)) for v in row] for row in percent]
+    return heatmap_figure(Pivot(name, rows, columns, (Panel(name, name, scores),) * panels))
 
 
 PERCENT = [[10.0, 20.0, None], [40.0, 40.0, 50.0]]
@@ -78,6 +80,14 @@ def test_heat_maps_are_the_same_bytes_for_the_same_numbers_only() -> None:
     assert heatmap("sigma_px", PERCENT) == drawn
     assert heatmap("sigma_px", [PERCENT[0], [40.0, 41.0, 50.0]]) != drawn
     assert heatmap("sigma_px", PERCENT, panels=3) != drawn
+
+
+def test_heat_maps_frame_only_what_is_clearly_best() -> None:
+    framed = [
+        drawn.count(FRAME["edgecolor"].encode())
+        for drawn in map(heatmap, "xx", ([[1.0, 20.0]], [[19.0, 20.0]]))
+    ]
+    assert framed == [2, 0]
 
 
 @pytest.mark.parametrize("percent", [[[None] * 3] * 2, [[0.0] * 3] * 2, [[100.0] * 3] * 2])

@@ -11,10 +11,11 @@ import pytest
 from operators.methods.catalog import find_method
 from operators.methods.models import Encoder, Weights
 from operators.methods.products import Predictions
-from operators.tables.ablation import line_names, mean_accuracy, pivot_section, settings_table
-from operators.tables.ablation_grid import Axis, expand, pivots, read_axis
+from operators.tables.ablation import line_names, mean_accuracy, pivot_latex, pivot_markdown, settings_table
+from operators.tables.ablation_grid import Axis, Score, expand, pivots, read_axis
 from operators.tables.accuracy import Result, group_seeds
 from operators.tables.falip import falip_methods, falip_rows, falip_tables
+from operators.tables.intervals import Interval
 from operators.tables.metrics import SplitCount
 
 SPLITS = [("refcoco", "val"), ("refcoco", "testA")]
@@ -31,6 +32,10 @@ def scored(method: str, correct: tuple[int, int], encoder: Encoder = B16) -> Res
     product = Predictions(method=find_method(method), encoders=(encoder,), proposals="gold", splits=())
     counts = {split: SplitCount(10, number) for split, number in zip(SPLITS, correct, strict=True)}
     return group_seeds([(product, counts)])[0]
+
+
+def around(percent: float, half: float) -> Score:
+    return Score(float(percent), Interval(percent - half, percent + half))
 
 
 @pytest.mark.parametrize(
@@ -115,27 +120,43 @@ def test_a_grid_that_cannot_be_is_refused(drawing, axes, posts, message) -> None
 def test_every_pair_of_parameters_has_a_panel_for_every_value_of_the_rest() -> None:
     axes = ["sigma_px=1,2,3", "contour_scale=1,2", "canvas_px=64,96"]
     grid = expand(["D4"], [read_axis(axis) for axis in axes], ["none", "S"])
-    percent = {(s.method, "x"): float(i) for i, s in enumerate(grid.settings)}
-    made = pivots(grid.settings, percent, ["x"])
+    scores = {
+        (s.method, "x"): Score(float(i), Interval(i - 0.4, i + 0.4)) for i, s in enumerate(grid.settings)
+    }
+    made = pivots(grid.settings, scores, ["x"])
     names = [(p.rows.name, p.columns.name) for p in made]
     assert names == [("sigma_px", "contour_scale"), ("sigma_px", "canvas_px"), ("contour_scale", "canvas_px")]
     assert [len(p.panels) for p in made] == [2 * 2, 2 * 2, 2 * 3]
     for pivot in made:
-        shown = [value for panel in pivot.panels for row in panel.percent for value in row]
-        assert sorted(shown) == sorted(percent.values())
+        shown = [score for panel in pivot.panels for row in panel.scores for score in row]
+        assert sorted(shown) == sorted(scores.values())
     last = made[0].panels[-1]
     assert (last.line, last.fixed) == ("x · S", "canvas_px=96")
-    assert last.percent[2][1] == percent["D4(sigma_px=3,contour_scale=2,canvas_px=96),S", "x"] == last.best
+    assert last.scores[2][1] == scores["D4(sigma_px=3,contour_scale=2,canvas_px=96),S", "x"]
+    assert last.best == (2, 1)
 
 
 def test_one_parameter_makes_a_column_and_none_makes_nothing() -> None:
     grid = expand(["C1", "I"], [read_axis("thickness_px=1,3")], ["none"])
-    (pivot,) = pivots(grid.settings, {("C1(thickness_px=1)", "x"): 40.0}, ["x"])
-    assert pivot.panels[0].percent == [[40.0], [None]]
-    text = pivot_section(pivot)
-    assert "| thickness_px | accuracy |" in text
-    assert "| 1            | **40.0** |" in text
-    assert "| 3            | –        |" in text
+    score = Score(40.0, Interval(38.0, 41.5))
+    (pivot,) = pivots(grid.settings, {("C1(thickness_px=1)", "x"): score}, ["x"])
+    assert pivot.panels[0].scores == [[score], [None]]
+    text = pivot_markdown([pivot])
+    assert "| thickness_px | accuracy          |" in text
+    assert "| 1            | 40.0 [38.0, 41.5] |" in text
+    assert "| 3            | –                 |" in text
+    assert "% C1: thickness\\_px; x\n\\begin{tabular}{lr}" in pivot_latex([pivot])
+
+
+@pytest.mark.parametrize(
+    ("other", "best"), [(around(40, 2), True), (around(43, 2), False), (Score(38.0), False)]
+)
+def test_a_score_is_bold_where_its_interval_lies_above_the_others(other: Score, best: bool) -> None:
+    grid = expand(["C1"], [read_axis("thickness_px=1,3")], ["none"])
+    scores = {("C1(thickness_px=1)", "x"): around(45, 2), ("C1(thickness_px=3)", "x"): other}
+    (pivot,) = pivots(grid.settings, scores, ["x"])
+    assert ("**45.0** [43.0, 47.0]" in pivot_markdown([pivot])) == best
+    assert (r"\textbf{45.0} [43.0, 47.0]" in pivot_latex([pivot])) == best
 
 
 def test_the_spreadsheet_has_every_setting_and_split() -> None:
