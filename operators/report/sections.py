@@ -72,7 +72,7 @@ def accuracy_section(results: Sequence[Result], splits: Sequence[tuple[str, str]
 def _description(result: Result, models: bool) -> Value:
     """Return a method with its boxes, its drawings if its name hides them, and its models if they differ."""
     name, drawings, encoders, weights, proposals = result.description()
-    shown = drawings if drawings != name.split(",")[0] else ""
+    shown = "" if name == drawings or name.startswith(f"{drawings},") else drawings
     words = (f"{proposals} boxes", shown, *((encoders, weights) if models else ()))
     return Value(name, " · ".join(filter(None, words)))
 

@@ -23,6 +23,8 @@ LATEX = {
     ">": r"\textgreater{}",
     "±": r"$\pm$",
     "†": r"$\dagger$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
     NOTHING: "--",
     **{mark: "\\" + mark for mark in "&%$#_{}"},
 }
