@@ -52,7 +52,9 @@ class Method(Value):
     Attributes:
         name: what tables call it.
         variants: drawings whose scores are reduced; none means that every candidate scores the same.
-        template: text given to CLIP, `{}` standing for the lower-cased expression.
+        template: text given to CLIP, `{}` standing for the lower-cased expression. Captions drawn by S are
+            put into it too; the published programs write those with "a photo of" whatever the template, so
+            with another one S is not theirs.
         reduce: how variants are combined.
         subtraction: settings of S, if it is used.
         relations: settings of R, if it is used.

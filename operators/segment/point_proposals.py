@@ -52,13 +52,6 @@ def _masks(
     sam = segmenter.sam
     points_N12 = torch.as_tensor(points_xy, device=sam.device)[:, None]
     positive_N1 = torch.ones(points_N12.shape[:2], dtype=torch.int, device=sam.device)
-    sparse, dense = sam.prompt_encoder(points=(points_N12, positive_N1), boxes=None, masks=None)
-    logits_N3HW, iou_N3 = sam.mask_decoder(
-        image_embeddings=embedding.features_1CHW,
-        image_pe=sam.prompt_encoder.get_dense_pe(),
-        sparse_prompt_embeddings=sparse,
-        dense_prompt_embeddings=dense,
-        multimask_output=True,
-    )
+    logits_N3HW, iou_N3 = segmenter.decode(embedding, points=(points_N12, positive_N1), multimask=True)
     best_NHW = logits_N3HW[torch.arange(len(points_xy), device=sam.device), iou_N3.argmax(dim=1)]
     return masks_from_logits(best_NHW, segmenter.frame_px, embedding.frame_size_hw).cpu().numpy()

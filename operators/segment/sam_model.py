@@ -144,15 +144,33 @@ class SegmentAnything:
             Low-resolution mask logits N x h x w and predicted IoU N, float32 on the segmenter's device.
         """
         boxes_N14 = torch.as_tensor(frame_boxes_xyxy, device=self.sam.device)[:, None]
-        sparse, dense = self.sam.prompt_encoder(points=None, boxes=boxes_N14, masks=None)
-        logits_N1HW, iou_N1 = self.sam.mask_decoder(
+        logits_N1HW, iou_N1 = self.decode(embedding, boxes=boxes_N14)
+        return logits_N1HW[:, 0], iou_N1[:, 0]
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        embedding: ImageEmbedding,
+        *,
+        boxes: torch.Tensor | None = None,
+        points: tuple[torch.Tensor, torch.Tensor] | None = None,
+        multimask: bool = False,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode prompts of SAM's own prompt encoder, boxes N x 1 x 4 or points N x 1 x 2 with their labels.
+
+        Returns:
+            Low-resolution mask logits N x M x h x w and predicted IoU N x M, float32; M is 3 with `multimask`
+            (the masks of a whole, a part and a part of it), else 1.
+        """
+        sparse, dense = self.sam.prompt_encoder(points=points, boxes=boxes, masks=None)
+        logits_NMHW, iou_NM = self.sam.mask_decoder(
             image_embeddings=embedding.features_1CHW,
             image_pe=self.sam.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=False,
+            multimask_output=multimask,
         )
-        return logits_N1HW[:, 0], iou_N1[:, 0]
+        return logits_NMHW, iou_NM
 
     def _tensor_CHW(self, image_HWC: NDArray[np.uint8]) -> torch.Tensor:
         return torch.as_tensor(image_HWC, device=self.sam.device).permute(2, 0, 1)

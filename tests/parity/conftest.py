@@ -75,10 +75,11 @@ def golden(request: pytest.FixtureRequest) -> Golden:
     return Golden(request.param, directory, request.config.stash[CHECKED])
 
 
-@pytest.fixture(scope="session")
-def committed_counts(request: pytest.FixtureRequest) -> Counter[str]:
-    """Number of committed arrays compared so far, by file."""
-    return Counter(file for root, file, _ in request.config.stash[CHECKED] if root == "committed")
+@pytest.fixture
+def compared(request: pytest.FixtureRequest) -> dict[str, Counter[str]]:
+    """Number of arrays compared so far, by root and file."""
+    checked = request.config.stash[CHECKED]
+    return {root: Counter(f for r, f, _ in checked if r == root) for root in ("committed", "shared")}
 
 
 @pytest.fixture(autouse=True)

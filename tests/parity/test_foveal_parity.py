@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from operators.encode.encoders.open_clip import build_clip
-from operators.foveal import layer_indices
+from operators.foveal import FovealAttention, layer_indices
 from operators.foveal.execution import masked_features
+from operators.foveal.features import attention_rows
 from operators.foveal.tokens import TokenGrid, bump_rows, mask_matrices, token_spans
 from operators.foveal.tower import Pictures, VisionTower
 from operators.prompts.render import CLIP_MEAN, CLIP_STD
@@ -50,6 +51,21 @@ def test_masks_are_the_reference_ones(golden, size):
         [bump_rows(box_xyxy[None], tuple(image_wh), grid, alpha, 100.0)[0] for alpha in arrays["v"].tolist()]
         for image_wh, box_xyxy in cases(arrays)
     ]
+    golden.assert_close(MASKS, f"{size}_row0_np1", rows, atol=MASK_ATOL)
+
+
+@pytest.mark.parametrize("size", PATCH_PX)
+def test_masks_of_grown_boxes_are_those_of_larger_ones(golden, size):
+    arrays, grid, grown_px = (
+        golden.arrays(MASKS),
+        TokenGrid((224, 224), (PATCH_PX[size], PATCH_PX[size])),
+        4.0,
+    )
+    rows = []
+    for image_wh, (left, top, right, bottom) in cases(arrays):
+        smaller_xywh = np.array([[left + grown_px, top + grown_px, right - left - 8, bottom - top - 8]])
+        settings = [FovealAttention(alpha=alpha, enlarge_px=grown_px) for alpha in arrays["v"].tolist()]
+        rows.append([attention_rows(s, smaller_xywh, tuple(image_wh), grid)[0] for s in settings])
     golden.assert_close(MASKS, f"{size}_row0_np1", rows, atol=MASK_ATOL)
 
 

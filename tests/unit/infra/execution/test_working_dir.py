@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def folders_of_readme() -> set[str]:
     found = set()
     for line in lines + re.findall(r"`(python pipelines/[^`]+)`", text):
         words = shlex.split(line, comments=True)
-        found |= {value for flag, value in zip(words, words[1:], strict=False) if flag in FOLDERS}
+        found |= {value for flag, value in pairwise(words) if flag in FOLDERS}
     return {name for name in found if "://" not in name}
 
 
