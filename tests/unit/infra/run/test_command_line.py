@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from pipelines.prepare_refcoco import PrepareOptions
 from pipelines.preview import PreviewOptions
 from pipelines.refcoco_full import BenchmarkOptions
 
+ROOT = Path(__file__).resolve().parents[4]
 REQUIRED = ["--data", "d", "--out", "o"]
 
 
@@ -206,3 +209,38 @@ def test_a_renamed_option_works_for_one_release_with_a_note(tmp_path, capsys):
     assert "variants is called drawings now" in capsys.readouterr().err
     parse(PreviewOptions, [*wanted, "--drawings", "P"])
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("listed", ["[P|D4,S]", "[I, 'P|D4', R]", "\n- P\n- RS"])
+def test_a_method_that_yaml_cut_at_its_comma_is_explained(config, listed: str) -> None:
+    with pytest.raises(InputError, match=r"run\.yaml: methods: YAML reads .* as two items .* quote"):
+        parse(BenchmarkOptions, [*config(f"methods: {listed}"), *REQUIRED])
+
+
+def test_a_package_that_is_missing_is_named_with_the_interpreter(capsys) -> None:
+    def lacks(_: BenchmarkOptions) -> int:
+        raise ModuleNotFoundError("No module named 'spacy'", name="spacy.tokens")
+
+    assert run_job(BenchmarkOptions, lacks, REQUIRED) == Exit.BAD_INPUT
+    said = capsys.readouterr().err
+    assert f"the Python at {sys.executable} has no spacy.tokens" in said and "pip install" in said
+
+
+def test_a_module_of_ours_that_is_missing_is_a_fault_of_ours() -> None:
+    def lacks(_: BenchmarkOptions) -> int:
+        raise ModuleNotFoundError("No module named 'operators.nothing'", name="operators.nothing")
+
+    with pytest.raises(ModuleNotFoundError):
+        run_job(BenchmarkOptions, lacks, REQUIRED)
+
+
+RECIPES = sorted(path for path in (ROOT / "pipelines").glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_bare_interpreter_is_told_how_to_get_the_packages(recipe: Path) -> None:
+    """As on a cluster whose image lacks the package: no site-packages at all."""
+    run = subprocess.run([sys.executable, "-S", str(recipe), "--help"], capture_output=True, text=True)
+    assert run.returncode == 2, run.stderr
+    assert f"error: the Python at {sys.executable} has no " in run.stderr
+    assert "Traceback" not in run.stderr
