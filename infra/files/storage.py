@@ -11,7 +11,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from infra.files.credentials import holds_credentials, without_credentials
-from infra.files.storage_retries import GIVE_CREDENTIALS, NOT_IMPLEMENTED, StorageError, answer, persist
+from infra.files.storage_retries import NOT_IMPLEMENTED, StorageError, answer, give_credentials, persist
 from operators.pixels.images import ImageError
 
 # Retries are counted here alone: botocore and s3fs would each multiply them by five. Listings are never
@@ -62,7 +62,9 @@ def require_no_credentials(url: str) -> None:
         StorageError: naming the address without them.
     """
     if holds_credentials(url):
-        raise StorageError(f"{without_credentials(url)}: no credentials in addresses; {GIVE_CREDENTIALS}")
+        raise StorageError(
+            f"{without_credentials(url)}: no credentials in addresses; {give_credentials(url)}"
+        )
 
 
 def is_local(url: str) -> bool:

@@ -29,6 +29,9 @@ PASSING_KINDS = {
     "ClientPayloadError",  # aiohttp: a body that ends early
     "ClientConnectionError",
     "IncompleteRead",  # http.client
+    "TransportError",  # httpx, below the hub's files; google-auth
+    "ServiceRequestError",  # azure-core: no answer at all
+    "ServiceResponseError",
 }
 CREDENTIAL_KINDS = {
     "NoCredentialsError",
@@ -36,13 +39,20 @@ CREDENTIAL_KINDS = {
     "CredentialRetrievalError",
     "TokenRetrievalError",
     "ProfileNotFound",
+    "DefaultCredentialsError",  # google-auth
+    "RefreshError",
+    "ClientAuthenticationError",  # azure-core
+    "LocalTokenNotFoundError",  # the hub
 }
 PRECONDITION_FAILED = 412
 NOT_IMPLEMENTED = 501
-GIVE_CREDENTIALS = (
-    "give this machine an instance role or workload identity, or set AWS_PROFILE or AWS_ACCESS_KEY_ID and "
-    "AWS_SECRET_ACCESS_KEY in its environment"
-)
+VARIABLES = {
+    "s3": "AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "gcs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "hf": "HF_TOKEN",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 
 
 class StorageError(OSError):
@@ -79,6 +89,13 @@ def persist(url: str, action: Callable[[], T], attempts: int = ATTEMPTS) -> T:
         raise found from problem
 
 
+def give_credentials(url: str) -> str:
+    """Say how a job gets at a private store."""
+    protocol = url.partition("://")[0].rpartition("::")[2]
+    variables = VARIABLES.get("az" if protocol.startswith("abfs") else protocol, VARIABLES["s3"])
+    return f"give this machine an instance role or workload identity, or set {variables} in its environment"
+
+
 def answer(problem: BaseException | None) -> tuple[int, str]:
     """Return the HTTP status and the error code that a store answered with; 0 and "" if it did not."""
     for link in (problem, getattr(problem, "__cause__", None)):
@@ -86,8 +103,14 @@ def answer(problem: BaseException | None) -> tuple[int, str]:
         if isinstance(response, dict):  # botocore
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
             return int(status), str(response.get("Error", {}).get("Code", ""))
-        status = getattr(link, "status", None) or getattr(response, "status_code", None)
-        if isinstance(status, int):
+        statuses = (
+            getattr(link, "status", None),  # aiohttp
+            getattr(response, "status_code", None),  # httpx, below the hub's files
+            getattr(link, "status_code", None),  # azure-core
+            getattr(link, "code", None) if type(link).__name__ == "HttpError" else None,  # gcsfs
+        )
+        status = next((int(text) for text in map(str, statuses) if text.isdigit()), 0)
+        if status:
             return status, ""
     return 0, ""
 
@@ -111,10 +134,10 @@ def explained(problem: Exception, url: str) -> Exception:
     if status in (401, 403):
         return StorageError(
             f"{url}: access denied ({code or status}: {said}); absent files are also answered like this "
-            f"where listing is not allowed. Allow reading, listing and writing, or {GIVE_CREDENTIALS}"
+            f"where listing is not allowed. Allow reading, listing and writing, or {give_credentials(url)}"
         )
     if _kinds(problem) & CREDENTIAL_KINDS:
-        return StorageError(f"{url}: {said}; {GIVE_CREDENTIALS}")
+        return StorageError(f"{url}: {said}; {give_credentials(url)}")
     if status == PRECONDITION_FAILED:
         return FileExistsError(f"{url} exists")
     if status >= 300 and not isinstance(problem, LASTING):
