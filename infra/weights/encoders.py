@@ -62,7 +62,8 @@ def resolve_encoder(text: str, dtype: str = "float32") -> Encoder:
     plain = plain_name(architecture)
     if architecture in OPEN_CLIP_SPELLINGS:
         raise InputError(
-            f"encoder {text!r}: give the folder itself, or ARCHITECTURE:TAG for what is on the hub"
+            f"encoder {text!r}: what is on the hub goes by open_clip's name and tag (ViT-B-32:openai for "
+            "openai/clip-vit-base-patch32); a folder that was downloaded is given as it is"
         )
     require_known(f"encoder {text!r}: open_clip has no model", plain, _architectures())
     preprocessing: dict[str, Any] = {}
