@@ -112,4 +112,5 @@ def read_detections(data: bytes, name: str) -> dict[str, list[BoxXYWH]]:
             boxes.setdefault(str(detection.image_id), []).append(detection.box)
         return boxes
     except ValidationError as problem:
-        raise AnnotationError(f"{name}: {first_problem(problem)}") from problem
+        expected = "{image id: [[left, top, width, height], ...]} or a list of {image_id, box}"
+        raise AnnotationError(f"{name}: {first_problem(problem)}; expected {expected}") from problem
