@@ -26,7 +26,6 @@ from infra.dataset.shards import Manifest
 from infra.errors import InputError
 from infra.execution.executor import make_executor
 from infra.execution.reachable import require_reachable
-from infra.execution.settings import Settings
 from infra.execution.stage import Stage
 from infra.files import storage
 from infra.run.command_line import run_job
@@ -103,7 +102,7 @@ def prepare(options: PrepareOptions) -> int:
     storage.require_writable(out)
     groups = [rows[i : i + options.images_per_shard] for i in range(0, len(rows), options.images_per_shard)]
     items = [{"index": i, "rows": json.dumps(group)} for i, group in enumerate(groups)]
-    executor = make_executor(options.executor, Settings(device="cpu", threads=options.threads))
+    executor = make_executor(options.executor, options.settings("cpu"))
     require_reachable({**places, **extra}, executor.nodes, options.shared_filesystem)
     stage = Stage(BuildShard, {"images": storage.absolute(options.images), "out": out})
     entries = executor.run("prepare", items, [stage], {"images read": len(rows)})

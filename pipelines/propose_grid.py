@@ -21,7 +21,6 @@ from infra.dataset.shards import MANIFEST, Manifest, Shard, read_bank, read_mani
 from infra.errors import InputError
 from infra.execution.executor import make_executor
 from infra.execution.reachable import require_reachable
-from infra.execution.settings import Settings
 from infra.execution.stage import Stage
 from infra.files import storage
 from infra.run.artifacts import ArtifactStore
@@ -60,7 +59,7 @@ def propose_grid(options: GridOptions) -> int:
     segmenter = resolve_segmenter(options.segmenter)
     storage.require_writable(out)
     check_weights([], [segmenter])
-    executor = make_executor(options.executor, Settings("auto", options.threads, options.actors))
+    executor = make_executor(options.executor, options.settings())
     require_reachable(places, executor.nodes, options.shared_filesystem)
     plan = Plan(storage.absolute(options.data), ArtifactStore(out), tuple(manifest.shards), (), ())
     stages = [

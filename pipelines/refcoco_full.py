@@ -22,15 +22,14 @@ from pydantic import Field
 from infra.dataset.shards import Split, read_manifest, require_files
 from infra.errors import InputError
 from infra.execution.executor import make_executor
-from infra.execution.inline import find_device
 from infra.execution.reachable import require_reachable
-from infra.execution.settings import Settings
+from infra.execution.stage import Executor
 from infra.files import storage
 from infra.run.artifacts import ArtifactStore
 from infra.run.choosing import choose_splits
 from infra.run.command_line import run_job
 from infra.run.finish import finish
-from infra.run.make_missing import make_missing
+from infra.run.make_missing import make_missing, where
 from infra.run.needs import known_gaps, require_needs
 from infra.run.options import ExecutorOptions, Exit
 from infra.run.plan import Plan, choose_shards, describe
@@ -112,14 +111,14 @@ def run_benchmark(options: BenchmarkOptions) -> tuple[Exit, str | None]:
     plan = make_plan(options)
     if options.retry_quarantined:
         plan = redo_quarantined(plan)
-    _check_before_models(plan, options)
+    executor = make_executor(options.executor, plan.settings) if plan.pending_shards() else None
+    _check_before_models(plan, executor)
     if options.plan:
         return Exit.COMPLETE, None
     for folder in (options.out, plan.store.root):
         storage.require_writable(folder)
     counts: dict[str, int] = {}
-    if plan.pending_shards():
-        executor = make_executor(options.executor, plan.settings)
+    if executor:
         require_reachable(_places(options), executor.nodes, options.shared_filesystem)
         make_missing(plan, executor)
         counts = executor.counts
@@ -156,12 +155,7 @@ def make_plan(options: BenchmarkOptions) -> Plan:
         shards=choose_shards(manifest, splits, options.limit),
         splits=splits,
         predictions=predictions,
-        settings=Settings(
-            device=options.device,
-            threads=options.threads,
-            actors=options.actors,
-            wait_for_resources_s=options.wait_for_resources_s,
-        ),
+        settings=options.settings(options.device),
         joins=tuple(manifest.joins),
         gaps=(
             *known_gaps(manifest, splits, methods, options.proposals),
@@ -170,16 +164,14 @@ def make_plan(options: BenchmarkOptions) -> Plan:
     )
 
 
-def _check_before_models(plan: Plan, options: BenchmarkOptions) -> None:
+def _check_before_models(plan: Plan, executor: Executor | None) -> None:
     """Print the plan, and refuse what can be known to fail before a model is loaded."""
     require_files(plan.data, plan.needed_files())
-    print(describe(plan), flush=True)
-    if plan.pending_shards():
+    print(describe(plan, where(plan, executor) if executor else "nothing, all parts exist"), flush=True)
+    if executor:
         check_words(plan)
         check_attention(plan.predictions)
         check_weights(*plan.missing_models())
-        if options.executor == "inline":
-            find_device(options.device)
 
 
 def _rows(text: str, masks: MaskSource) -> Sequence[Row]:

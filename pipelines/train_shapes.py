@@ -24,6 +24,7 @@ from pydantic import Field
 from infra.errors import InputError
 from infra.execution.progress import Counts, Display
 from infra.execution.ray_environment import settle_ray_environment
+from infra.execution.vitals import Watch
 from infra.files import storage
 from infra.run.command_line import run_job
 from infra.run.options import Exit, Options
@@ -110,7 +111,7 @@ def _train(name: Model, options: TrainOptions) -> Any:
         scaling_config=ScalingConfig(num_workers=1, use_gpu=gpu),
         run_config=run,
     )
-    with Display(f"training {name}", {f"{name} steps": steps}, reporter.snapshot):
+    with Display(Watch(f"training {name}", {f"{name} steps": steps}, reporter.snapshot)):
         return trainer.fit()
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 from infra.dataset.building import write_manifest
 from infra.dataset.shards import write_shard
 from infra.execution.progress import Counts, Display
+from infra.execution.vitals import Watch
 from infra.files import storage
 from operators.datasets.complete_rows import complete_row
 from operators.datasets.facts import facts_of
@@ -35,7 +36,7 @@ def prepare_scenes(out: str, scenes: int, seed: int) -> None:
     storage.require_writable(out)
     counts = Counts()
     made: dict[str, tuple[str, Scene]] = {}
-    with Display("scenes", {"scenes drawn": scenes}, counts.snapshot):
+    with Display(Watch("scenes", {"scenes drawn": scenes}, counts.snapshot)):
         for split, size in split_sizes(scenes).items():
             for index in range(size):
                 scene = make_scene(seed, split, index)

@@ -12,6 +12,7 @@ from infra.errors import InputError
 from infra.execution.progress import Counts, Display
 from infra.execution.settings import Settings
 from infra.execution.stage import Stage, add_counts
+from infra.execution.vitals import Watch
 
 
 @dataclass
@@ -21,6 +22,7 @@ class InlineExecutor:
     settings: Settings
     counts: dict[str, int] = field(default_factory=dict)
     name: str = "inline"
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         """Decide on the device. Raises InputError if it is not there."""
@@ -32,6 +34,10 @@ class InlineExecutor:
         """Return 1: everything happens in this process."""
         return 1
 
+    def where(self, stages: Sequence[Stage], items: int) -> str:
+        """Say that everything happens here."""
+        return f"{self.settings.device}, in this process, one stage after the other"
+
     def require_fit(self, streams: Sequence[Sequence[Stage]]) -> None:
         """Accept everything: stages take turns."""
 
@@ -41,7 +47,8 @@ class InlineExecutor:
         """Send every item through the stages and yield the rows that come out, in order."""
         reporter = Counts()
         operators = [stage.operator(**stage.arguments, reporter=reporter) for stage in stages]
-        with Display(title, totals, reporter.snapshot):
+        self.watch = Watch(title, totals, reporter.snapshot)
+        with Display(self.watch):
             for item in items:
                 table = pa.Table.from_pylist([item])
                 for operator in operators:

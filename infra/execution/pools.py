@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.execution.settings import Settings
 from infra.execution.stage import Stage
@@ -29,7 +29,14 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Pool:
-    """The actors of one stage; without actors it runs as tasks."""
+    """The actors of one stage; without actors it runs as tasks.
+
+    Attributes:
+        least_actors: never fewer; what must fit before anything runs.
+        most_actors: never more, and what is asked for at the start: an actor that has no place yet is what
+            makes an autoscaler add a node, and the demand is gone with the job. Ray Data shrinks and grows
+            the pool between.
+    """
 
     least_actors: int
     most_actors: int
@@ -42,7 +49,9 @@ class Pool:
         return Capacity(slots * self.num_cpus, slots * self.num_gpus)
 
 
-def size_pools(stages: Sequence[Stage], settings: Settings, live: Capacity, most: Capacity) -> list[Pool]:
+def size_pools(
+    stages: Sequence[Stage], settings: Settings, most: Capacity, items: int | None = None
+) -> list[Pool]:
     """Size the pools so that every stage of a stream can run at once.
 
     A stage without a model takes a small share of a CPU. Model stages take an equal share of a GPU where the
@@ -51,25 +60,36 @@ def size_pools(stages: Sequence[Stage], settings: Settings, live: Capacity, most
 
     Args:
         stages: in order.
-        settings: device, threads, and the number of actors if the user has fixed it.
-        live: what the cluster has.
-        most: what it can grow to; `live` without an autoscaler.
+        settings: device, threads, and the number of actors if the user has fixed or bounded it.
+        most: what the cluster has, or can grow to.
+        items: how many pass through the stream; no pool gets more actors. None if that is not known.
     """
     models = max(1, sum(stage.size == "model" for stage in stages))
-    light_cpus = LIGHT_CPUS * (sum(stage.size != "model" for stage in stages) + 1)
     if settings.device == "cpu":
-        free_cpus = most.cpus - light_cpus
-        per_actor = float(settings.threads)
-        most_actors = settings.actors or max(1, int(free_cpus // (per_actor * models)))
-        least_actors = settings.actors or 1
-        share = min(per_actor, max(free_cpus, 0.0) / (models * least_actors))
-        model = Pool(least_actors, most_actors, num_cpus=max(_hundredths(share), LEAST_CPUS))
+        model = _on_cpus(stages, settings, most, models)
     else:
-        most_actors = settings.actors or max(1, int(most.gpus))
-        least_actors = settings.actors or max(1, int(live.gpus))
-        model = Pool(least_actors, most_actors, num_gpus=_hundredths(1 / models))
+        least, most_actors = _actors(settings, int(most.gpus))
+        model = Pool(least, most_actors, num_gpus=_hundredths(1 / models))
+    if items is not None and not settings.actors:
+        model = replace(model, most_actors=max(1, min(model.most_actors, items)))
     sizes = {"model": model, "light": Pool(1, 1), "task": Pool(0, 0)}
     return [sizes[stage.size] for stage in stages]
+
+
+def _on_cpus(stages: Sequence[Stage], settings: Settings, most: Capacity, models: int) -> Pool:
+    light_cpus = LIGHT_CPUS * (sum(stage.size != "model" for stage in stages) + 1)
+    per_actor, free_cpus = float(settings.threads), most.cpus - light_cpus
+    least, most_actors = _actors(settings, int(free_cpus // (per_actor * models)))
+    share = min(per_actor, max(free_cpus, 0.0) / (models * least))
+    return Pool(least, most_actors, num_cpus=max(_hundredths(share), LEAST_CPUS))
+
+
+def _actors(settings: Settings, room: int) -> tuple[int, int]:
+    """Return how many actors a stage has at least and at most, by the user's words and the room there is."""
+    if settings.actors:
+        return settings.actors, settings.actors
+    most = max(1, room)
+    return 1, min(most, settings.max_actors) if settings.max_actors else most
 
 
 def needed(pools: Sequence[Pool]) -> Capacity:
@@ -83,9 +103,8 @@ def explain(stages: Sequence[Stage], pools: Sequence[Pool], capacity: Capacity) 
     need = needed(pools)
     parts = []
     for stage, pool in zip(stages, pools, strict=True):
-        name = getattr(stage.operator, "__name__", str(stage.operator))
         gpus = f" + {pool.num_gpus:g} GPU" if pool.num_gpus else ""
-        parts.append(f"{name} {max(pool.least_actors, 1)} x ({pool.num_cpus:g} CPU{gpus})")
+        parts.append(f"{stage.name} {max(pool.least_actors, 1)} x ({pool.num_cpus:g} CPU{gpus})")
     short = []
     if need.gpus > capacity.gpus:
         short.append(f"{need.gpus - capacity.gpus:g} GPUs")

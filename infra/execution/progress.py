@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from infra.execution.vitals import Watch
+
 LINE_EVERY_S = 30.0
 POLL_EVERY_S = 0.5
-# Added to an event: how many of its count were done by an earlier, interrupted run.
-BEFORE = " before"
 
 
 class Reporter(Protocol):
@@ -56,32 +55,24 @@ class Counts:
 
 
 class Display:
-    """Shows counts against their totals while its block runs.
+    """Shows a stream while its block runs.
 
     Args:
-        title: what is being done.
-        totals: expected count by event.
-        snapshot: returns the counts so far.
+        watch: what measures the stream.
         line_every_s: interval of plain lines where there is no terminal.
+        gpu_hour_usd: price of a GPU hour, for the cost so far.
     """
 
     def __init__(
-        self,
-        title: str,
-        totals: Mapping[str, int],
-        snapshot: Callable[[], Mapping[str, int]],
-        line_every_s: float = LINE_EVERY_S,
+        self, watch: Watch, line_every_s: float = LINE_EVERY_S, gpu_hour_usd: float | None = None
     ) -> None:
-        self._title = title
-        self._totals = {event: total for event, total in totals.items() if total}
-        self._snapshot = snapshot
+        self._watch, self._gpu_hour_usd = watch, gpu_hour_usd
         self._line_every_s = line_every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
-        self._started_s = time.monotonic()
 
     def __enter__(self) -> Display:
-        if self._totals:
+        if self._watch.totals:
             self._thread.start()
         return self
 
@@ -89,23 +80,13 @@ class Display:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        if self._totals:
+        if self._watch.totals:
             self._thread.join()
             print(self.line(), flush=True)
 
     def line(self) -> str:
-        """Return the state as one line: done/total of each event, elapsed and remaining time."""
-        counts = self._snapshot()
-        elapsed_s = time.monotonic() - self._started_s
-        parts = [f"{event} {counts.get(event, 0)}/{total}" for event, total in self._totals.items()]
-        share = min(self._share(counts, event) for event in self._totals)
-        left = f"about {elapsed_s * (1 - share) / share:.0f} s left" if 0 < share < 1 else ""
-        return f"{self._title}: {', '.join(parts)}, {elapsed_s:.0f} s {left}".rstrip()
-
-    def _share(self, counts: Mapping[str, int], event: str) -> float:
-        """Return the share of the work since the start that is done; what was done before tells no pace."""
-        before = counts.get(event + BEFORE, 0)
-        return min((counts.get(event, 0) - before) / max(self._totals[event] - before, 1), 1.0)
+        """Return the state as one line."""
+        return self._watch.look().line(self._gpu_hour_usd)
 
     def _show(self) -> None:
         if sys.stderr.isatty():
@@ -119,8 +100,9 @@ class Display:
         from rich.console import Console
 
         with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
-            tasks = {event: bars.add_task(event, total=total) for event, total in self._totals.items()}
+            totals = self._watch.totals.items()
+            tasks = {event: bars.add_task(event, total=total) for event, total in totals}
             while not self._stop.wait(POLL_EVERY_S):
-                counts = self._snapshot()
+                counts = self._watch.snapshot()
                 for event, task in tasks.items():
                     bars.update(task, completed=counts.get(event, 0))

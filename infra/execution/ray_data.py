@@ -18,11 +18,21 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from infra.execution.cluster import connect, fitting_pools, largest_capacity, live_capacity, node_count
-from infra.execution.pools import Pool
+from infra.execution.ceiling import choose_device
+from infra.execution.cluster import (
+    ceiling_of,
+    cluster_state,
+    connect,
+    fitting_pools,
+    live_capacity,
+    node_count,
+)
+from infra.execution.pools import Pool, size_pools
 from infra.execution.progress import Counts, Display
+from infra.execution.ray_environment import belongs_to_a_cluster
 from infra.execution.settings import Settings
 from infra.execution.stage import Stage, add_counts
+from infra.execution.vitals import Watch
 
 MAX_RESTARTS = 4
 MAX_TASK_RETRIES = 2
@@ -55,23 +65,39 @@ class ActorReporter:
 
 @dataclass
 class RayExecutor:
-    """Executes streams on the cluster it connects to."""
+    """Executes streams on the cluster it joins, or on one of our own, started when the first stream runs."""
 
     settings: Settings
     counts: dict[str, int] = field(default_factory=dict)
     name: str = "ray"
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
-        """Connect, and decide on the device by what the cluster has or can grow to."""
-        connect()
-        if self.settings.device == "auto":
-            has_gpu = (largest_capacity() or live_capacity()).gpus > 0
-            self.settings = replace(self.settings, device="cuda" if has_gpu else "cpu")
+        """Join a cluster that is there, and decide on the device by what it has or may grow to."""
+        if belongs_to_a_cluster():
+            connect()
+        self._asked = self.settings.device
+        self.settings = replace(self.settings, device=choose_device(self.settings, ceiling_of(self.settings)))
 
     @property
     def nodes(self) -> int:
         """Return how many machines will read and write files."""
-        return node_count()
+        return node_count() if ray.is_initialized() else 1
+
+    def where(self, stages: Sequence[Stage], items: int) -> str:
+        """Say in a line where a stream of so many items runs."""
+        ceiling, live = ceiling_of(self.settings), live_capacity()
+        most = max(pool.most_actors for pool in size_pools(stages, self.settings, ceiling.capacity, items))
+        now = max(pool.most_actors for pool in size_pools(stages, self.settings, live, items))
+        if self.settings.device != "cpu" and not live.gpus:
+            now = 0
+        asked = "auto, " if self._asked == "auto" else ""
+        cluster = f"{self.nodes} nodes" if ray.is_initialized() else "this machine"
+        by = "--actors" if self.settings.actors else ceiling.source
+        return (
+            f"{self.settings.device} ({asked}{live} alive on {cluster}); model actors of a stage: "
+            f"{min(now, most)} now, {most} at most, by {by}"
+        )
 
     def require_fit(self, streams: Sequence[Sequence[Stage]]) -> None:
         """Check that the pools of every stream fit the cluster, waiting for nodes if need be.
@@ -79,20 +105,23 @@ class RayExecutor:
         Raises:
             InputError: with the arithmetic, if they do not.
         """
+        connect()
         for stages in streams:
-            fitting_pools(stages, self.settings, self.settings.wait_for_resources_s)
+            fitting_pools(stages, self.settings)
 
     def run(
         self, title: str, items: Sequence[dict[str, Any]], stages: Sequence[Stage], totals: Mapping[str, int]
     ) -> Iterator[dict[str, Any]]:
         """Send every item through the stages and yield the rows that come out, in any order."""
+        connect()
         _configure()
         reporter = ActorReporter(ray.remote(num_cpus=0)(Counts).remote())
         dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
-        pools = fitting_pools(stages, self.settings, self.settings.wait_for_resources_s)
+        pools = fitting_pools(stages, self.settings, len(items))
         for stage, pool in zip(stages, pools, strict=True):
             dataset = _add(dataset, stage, pool, reporter)
-        with Display(title, totals, reporter.snapshot):
+        self.watch = Watch(title, totals, reporter.snapshot, cluster_state)
+        with Display(self.watch, gpu_hour_usd=self.settings.gpu_hour_usd):
             for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 yield from table.to_pylist()
             self.counts = add_counts(self.counts, reporter.snapshot())
@@ -104,10 +133,13 @@ def _add(dataset: Any, stage: Stage, pool: Pool, reporter: ActorReporter) -> Any
     if pool.most_actors == 0:
         task = _as_task(stage.operator, arguments)
         return dataset.map_batches(task, max_retries=MAX_TASK_RETRIES, **settings)
-    return dataset.map_batches(
+    # The public method refuses a GPU without a batch size, and a batch size would join and cut shards.
+    return dataset.map_batches_internal(
         stage.operator,
         fn_constructor_kwargs=arguments,
-        compute=ray.data.ActorPoolStrategy(min_size=pool.least_actors, max_size=pool.most_actors),
+        compute=ray.data.ActorPoolStrategy(
+            min_size=pool.least_actors, initial_size=pool.most_actors, max_size=pool.most_actors
+        ),
         num_gpus=pool.num_gpus or None,
         max_restarts=MAX_RESTARTS,
         max_task_retries=MAX_TASK_RETRIES,

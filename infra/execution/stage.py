@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 
 from infra.execution.settings import Settings
+from infra.execution.vitals import PASSING, Watch
 
 Size = Literal["model", "light", "task"]
 
@@ -27,6 +28,11 @@ class Stage:
     arguments: dict[str, Any] = field(default_factory=dict)
     size: Size = "task"
 
+    @property
+    def name(self) -> str:
+        """Return what Ray's dashboard and our lines call it."""
+        return getattr(self.operator, "__name__", str(self.operator))
+
 
 class Executor(Protocol):
     """Something that runs streams and adds up what its stages reported."""
@@ -34,13 +40,21 @@ class Executor(Protocol):
     name: str
     settings: Settings
     counts: dict[str, int]
+    watch: Watch | None  # of the stream that runs, or ran last
 
     @property
     def nodes(self) -> int:
         """Return how many machines will read and write files."""
 
+    def where(self, stages: Sequence[Stage], items: int) -> str:
+        """Say in a line where a stream of so many items runs: device, model actors now and at most, and why.
+
+        Raises:
+            InputError: if the device cannot be had.
+        """
+
     def require_fit(self, streams: Sequence[Sequence[Stage]]) -> None:
-        """Check that every stream can run.
+        """Check that every stream can run, once what it needs has come.
 
         Raises:
             InputError: if one cannot.
@@ -60,5 +74,5 @@ class Executor(Protocol):
 
 
 def add_counts(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
-    """Add two sets of counts."""
-    return {name: first.get(name, 0) + second.get(name, 0) for name in [*first, *second]}
+    """Add two sets of counts of what was done."""
+    return {n: first.get(n, 0) + second.get(n, 0) for n in [*first, *second] if n not in PASSING}

@@ -40,6 +40,12 @@ def make_missing(plan: Plan, executor: Executor) -> None:
         list(executor.run(stream.title, stream.items, stream.stages, stream.totals))
 
 
+def where(plan: Plan, executor: Executor) -> str:
+    """Say in a line where the longest stream runs. Raises InputError as `Executor.where`."""
+    stream = _images(plan)
+    return executor.where(stream.stages, len(stream.items))
+
+
 def _texts(plan: Plan) -> _Stream:
     missing = plan.missing_texts()
     wanted = {part.encoder for part in missing}

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from infra.execution.settings import Settings
 from infra.files import storage
 
 
@@ -50,8 +51,26 @@ class ExecutorOptions(Options):
     threads: Annotated[int, Field(ge=1)] = 2
     """Torch threads of one model actor; recorded, since it decides the last bits of sums on CPU."""
     actors: Annotated[int, Field(ge=0)] = 0
-    """Model actors; 0 for as many as there is room for."""
+    """Model actors of each stage; 0 for as many as there is room for, or work."""
+    max_actors: Annotated[int, Field(ge=0)] = 0
+    """Most model actors of each stage; 0 for no bound of its own."""
+    max_gpus: Annotated[int, Field(ge=0)] | None = None
+    """Most GPUs to use, and to ask an autoscaler for; by default what is known of the cluster."""
     shared_filesystem: bool = False
     """Local paths are the same files on every node."""
     wait_for_resources_s: Annotated[float, Field(ge=0)] | None = None
     """How long to wait for nodes to join; by default not at all, or 900 s where there is an autoscaler."""
+    gpu_hour_usd: Annotated[float, Field(ge=0)] | None = None
+    """Price of a GPU hour; progress lines then tell the cost so far of all GPUs alive."""
+
+    def settings(self, device: str = "auto") -> Settings:
+        """Return what executors are told."""
+        return Settings(
+            device=device,
+            threads=self.threads,
+            actors=self.actors,
+            max_actors=self.max_actors,
+            max_gpus=self.max_gpus,
+            gpu_hour_usd=self.gpu_hour_usd,
+            wait_for_resources_s=self.wait_for_resources_s,
+        )

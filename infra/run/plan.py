@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from infra.dataset.shards import Manifest, Shard, Split
 from infra.execution.settings import Settings
+from infra.execution.vitals import SHARDS_DONE
 from infra.run.artifacts import Address, ArtifactStore
 from operators.datasets.joins import Join
 from operators.methods.models import Encoder, Segmenter
@@ -134,8 +135,13 @@ def choose_shards(manifest: Manifest, splits: Sequence[Split], limit: int | None
     return tuple(chosen)
 
 
-def describe(plan: Plan) -> str:
-    """Say what a run covers, what exists and what will be made."""
+def describe(plan: Plan, where: str) -> str:
+    """Say what a run covers, what exists and what will be made.
+
+    Args:
+        plan: of the run.
+        where: it runs, in a line.
+    """
     pending = plan.pending_shards()
     features = [(f, s) for s in pending for f in plan.missing_features(s)]
     needed = sum(
@@ -145,6 +151,7 @@ def describe(plan: Plan) -> str:
     expressions = plan.planned_expressions()
     lines = {product.unseeded for product in plan.predictions}
     rows = [
+        ("runs on", where),
         ("images", f"{sum(s.images for s in plan.shards)} in {len(plan.shards)} shards"),
         ("regions", f"{sum(s.regions for s in plan.shards)}"),
         ("expressions", ", ".join(f"{d} {s}: {n}" for (d, s), n in expressions.items())),
@@ -170,7 +177,12 @@ def totals(plan: Plan) -> dict[str, int]:
             scored += sum(shard.expressions.get(f"{d}/{s}", 0) for d, s, _ in product.splits)
     encoded = sum(s.images for s in pending if plan.missing_features(s))
     segmented = sum(s.images * len(plan.missing_masks(s)) for s in pending)
-    return {"images segmented": segmented, "images encoded": encoded, "expressions scored": scored}
+    return {
+        "images segmented": segmented,
+        "images encoded": encoded,
+        "expressions scored": scored,
+        SHARDS_DONE: len(pending),
+    }
 
 
 def _progress(total: int, missing: int) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from infra.dataset.shards import Shard, read_bank, read_parsed_bank, read_shard
+from infra.execution.gpu import gpu_percent
 from infra.execution.progress import Reporter
+from infra.execution.vitals import GPU_PERCENT, GPU_SAMPLES, SHARDS_DONE, SHARDS_READ
 from infra.run.plan import Plan
 from infra.weights.sources import local_file
 from operators.methods.method import prompted
@@ -26,12 +28,13 @@ class ReadShard:
     """Reads the shard that an item names; its rows carry the shard's number."""
 
     def __init__(self, plan: Plan, reporter: Reporter) -> None:
-        self._plan = plan
+        self._plan, self._reporter = plan, reporter
 
     def __call__(self, items: pa.Table) -> pa.Table:
         """Turn one item into the rows of its shard."""
         (index,) = items.column(SHARD_INDEX).to_pylist()
         rows = read_shard(self._plan.data, self._plan.shards_by_index[index])
+        self._reporter(SHARDS_READ, 1)
         return rows.append_column(SHARD_INDEX, pa.array([index] * rows.num_rows, pa.int32()))
 
 
@@ -72,8 +75,16 @@ class MakeParts:
 
             for product, part in self._operator(images, wanted, load):
                 self._plan.store.put(self._plan.address(product, shard), part)
+        self._report_gpu()
         self._reporter.flush()
         return rows
+
+    def _report_gpu(self) -> None:
+        """Report how busy the GPU is at the end of a shard, where NVML tells."""
+        percent = gpu_percent()
+        if percent is not None:
+            self._reporter(GPU_PERCENT, percent)
+            self._reporter(GPU_SAMPLES, 1)
 
 
 class SegmentWithSam(MakeParts):
@@ -131,6 +142,7 @@ class ScoreExpressions(MakeParts):
     def __call__(self, rows: pa.Table) -> pa.Table:
         """Write the predictions of one shard and return its number."""
         super().__call__(rows)
+        self._reporter(SHARDS_DONE, 1)
         return rows.select([SHARD_INDEX]).slice(0, 1)
 
 

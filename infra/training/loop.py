@@ -14,7 +14,7 @@ import ray
 import ray.train
 import torch
 
-from infra.execution.progress import BEFORE
+from infra.execution.vitals import BEFORE
 from infra.run.stages import settle_torch
 from operators.training import make_task
 from operators.training.task import Task, learning_rate_at, make_optimizer, to_device

@@ -8,38 +8,44 @@ import time
 
 import pytest
 
-from infra.execution import progress
+from infra.execution import vitals
 from infra.execution.progress import Counts, Display
+from infra.execution.vitals import Watch
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch):
     """A clock that stands still until it is set."""
     now = {"s": 100.0}
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now["s"])
+    monkeypatch.setattr(vitals.time, "monotonic", lambda: now["s"])
     return now
 
 
 def display(counts: dict[str, int], totals: dict[str, int], **options: float) -> Display:
-    return Display("encode", totals, lambda: counts, **options)
+    return Display(Watch("encode", totals, lambda: counts), **options)
+
+
+def said(shown: Display) -> str:
+    """Return the first part of the line: counts and time."""
+    return shown.line().partition(";")[0]
 
 
 def test_the_line(clock) -> None:
     counts = {"images": 3, "unasked": 9}
     shown = display(counts, {"images": 12, "expressions": 40, "nothing": 0})
     clock["s"] += 30
-    assert shown.line() == "encode: images 3/12, expressions 0/40, 30 s"
+    assert said(shown) == "encode: images 3/12, expressions 0/40, 30 s"
     counts["expressions"] = 20
     # The slowest event decides: a quarter took 30 s.
-    assert shown.line() == "encode: images 3/12, expressions 20/40, 30 s about 90 s left"
+    assert said(shown) == "encode: images 3/12, expressions 20/40, 30 s about 90 s left"
     counts |= {"images": 12, "expressions": 40}
-    assert shown.line() == "encode: images 12/12, expressions 40/40, 30 s"
+    assert said(shown) == "encode: images 12/12, expressions 40/40, 30 s"
 
 
 def test_counts_beyond_the_total_do_not_promise_negative_time(clock) -> None:
     shown = display({"images": 15, "texts": 5}, {"images": 12, "texts": 10})
     clock["s"] += 8
-    assert shown.line() == "encode: images 15/12, texts 5/10, 8 s about 8 s left"
+    assert said(shown) == "encode: images 15/12, texts 5/10, 8 s about 8 s left"
 
 
 def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture) -> None:
@@ -61,7 +67,7 @@ def test_a_short_block_prints_one_line(capsys: pytest.CaptureFixture) -> None:
     with display({"images": 2}, {"images": 2}):
         pass
     printed = capsys.readouterr()
-    assert printed.out == "encode: images 2/2, 0 s\n"
+    assert printed.out.partition(";")[0] == "encode: images 2/2, 0 s" and printed.out.count("\n") == 1
     assert printed.err == ""
 
 
@@ -82,14 +88,14 @@ def test_nothing_expected_prints_nothing(totals: dict, capsys: pytest.CaptureFix
 
 def test_bars_on_a_terminal(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr(progress, "POLL_EVERY_S", 0.01)
+    monkeypatch.setattr("infra.execution.progress.POLL_EVERY_S", 0.01)
     asked = threading.Event()
 
     def snapshot() -> dict[str, int]:
         asked.set()
         return {"images": 1}
 
-    with Display("encode", {"images": 2}, snapshot, line_every_s=0.001):
+    with Display(Watch("encode", {"images": 2}, snapshot), line_every_s=0.001):
         assert asked.wait(10)
     assert capsys.readouterr().out.count("encode: images 1/2") == 1  # no plain lines beside the bars
 
@@ -118,6 +124,6 @@ def test_counts_from_several_threads_are_not_lost() -> None:
 def test_the_time_left_is_told_from_the_pace_of_this_run(monkeypatch) -> None:
     """Nine tenths were done by an earlier run: they say nothing of how fast this one is."""
     now_s = iter([0.0, 30.0])
-    monkeypatch.setattr("infra.execution.progress.time.monotonic", lambda: next(now_s))
-    display = Display("training", {"steps": 100}, lambda: {"steps": 92, "steps before": 90})
+    monkeypatch.setattr("infra.execution.vitals.time.monotonic", lambda: next(now_s))
+    display = Display(Watch("training", {"steps": 100}, lambda: {"steps": 92, "steps before": 90}))
     assert display.line() == "training: steps 92/100, 30 s about 120 s left"

@@ -156,7 +156,7 @@ def test_nothing_is_missing_once_the_predictions_exist(plan) -> None:
     made = plan(prediction("P"))
     put(made, made.predictions[0], SHARDS[0], SHARDS[2])
     assert made.pending_shards() == made.missing_texts() == []
-    assert "not needed" in describe(made)
+    assert "not needed" in describe(made, "cpu")
 
 
 def test_masks_are_needed_by_missing_features_alone(plan) -> None:
@@ -192,7 +192,7 @@ def test_planned_expressions_and_totals(plan) -> None:
 def test_the_plan_as_text(plan) -> None:
     made = plan(prediction("P"), prediction("P|I"))
     put(made, made.predictions[0], SHARDS[0])
-    lines = dict(line.strip().split("  ", 1) for line in describe(made).splitlines()[1:])
+    lines = dict(line.strip().split("  ", 1) for line in describe(made, "cpu").splitlines()[1:])
     lines = {name: text.strip() for name, text in lines.items()}
     assert lines["images"] == "8 in 2 shards"
     assert lines["regions"] == "24"
