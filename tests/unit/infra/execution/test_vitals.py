@@ -48,9 +48,13 @@ def test_gpu_hours_are_those_of_the_gpus_that_were_alive(clock) -> None:
 
 @pytest.mark.parametrize(
     ("read", "done", "told"),
-    [(0, 0, "0 shards in hand, 9 to come"), (9, 9, "0 shards in hand, 0 to come")]
-    # Two shards were read twice, after a fault.
-    + [(11, 8, "1 shards in hand, 0 to come"), (2, 3, "0 shards in hand, 6 to come")],
+    [
+        (0, 0, "0 shards in hand, 9 to come"),
+        (9, 9, "0 shards in hand, 0 to come"),
+        # Two shards were read twice, after a fault.
+        (11, 8, "1 shards in hand, 0 to come"),
+        (2, 3, "0 shards in hand, 6 to come"),
+    ],
 )
 def test_shards_in_hand_are_never_more_than_there_are(clock, read: int, done: int, told: str) -> None:
     counts = {"shards read": read, "shards": done}
