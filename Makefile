@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup quickstart test lint format benchmarks retrain readme tree constraints clean
+.PHONY: setup quickstart test lint format benchmarks clusters retrain readme tree constraints clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,10 @@ format: setup
 
 benchmarks: setup
 	$(BIN)/python -m pytest -m benchmarks -s
+
+# Clusters that grow, shrink and lose their nodes, on fake GPUs; pictures of it in build/clusters.
+clusters: setup
+	$(BIN)/python -m pytest -m clusters -s tests/clusters
 
 # The small models anew, and everything that depends on them: hashes, README's table and pictures.
 retrain: setup

@@ -28,7 +28,8 @@ from infra.files import storage
 from infra.run.artifacts import ArtifactStore
 from infra.run.choosing import choose_splits
 from infra.run.command_line import run_job
-from infra.run.finish import finish
+from infra.run.finish import finish, folder_of_run, recorded_plan
+from infra.run.heartbeat import Heartbeat
 from infra.run.make_missing import make_missing, where
 from infra.run.needs import known_gaps, require_needs
 from infra.run.options import ExecutorOptions, Exit
@@ -115,24 +116,27 @@ def run_benchmark(options: BenchmarkOptions) -> tuple[Exit, str | None]:
     _check_before_models(plan, executor)
     if options.plan:
         return Exit.COMPLETE, None
-    for folder in (options.out, plan.store.root):
-        storage.require_writable(folder)
+    for place in (options.out, plan.store.root):
+        storage.require_writable(place)
+    folder = folder_of_run(plan, options.out, started)
     counts: dict[str, int] = {}
     if executor:
         require_reachable(_places(options), executor.nodes, options.shared_filesystem)
-        make_missing(plan, executor)
+        with Heartbeat(folder, recorded_plan(plan), executor, started):
+            make_missing(plan, executor)
         counts = executor.counts
         plan = replace(
             plan, store=ArtifactStore(plan.store.root), redo=frozenset()
         )  # look at the files afresh
-    return finish(
+    status = finish(
         plan,
-        out=options.out,
+        folder=folder,
         max_quarantined=options.max_quarantined,
         options=options.model_dump(mode="json"),
         counts=counts,
         started=started,
     )
+    return status, folder
 
 
 def make_plan(options: BenchmarkOptions) -> Plan:

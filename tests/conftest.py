@@ -26,18 +26,20 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("VPB_SHARED", ROOT.parent / "shared"))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what lies in tests/benchmarks, and leave it out of every run that does not ask for it.
+# Longer sets with a make target of their own: left out of every run that does not ask for their marker.
+ASKED_FOR = ("benchmarks", "clusters")
 
-    It is asked for with `-m benchmarks`, as `make benchmarks` does.
-    """
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what lies in tests/benchmarks; leave out what is asked for with `-m`, as its make target does."""
     folder = Path(__file__).parent / "benchmarks"
-    measured = [item for item in items if Path(item.path).is_relative_to(folder)]
-    for item in measured:
-        item.add_marker(pytest.mark.benchmarks)
-    if "benchmarks" not in config.option.markexpr:
-        config.hook.pytest_deselected(items=measured)
-        items[:] = [item for item in items if item not in measured]
+    for item in items:
+        if Path(item.path).is_relative_to(folder):
+            item.add_marker(pytest.mark.benchmarks)
+    unasked = [name for name in ASKED_FOR if name not in config.option.markexpr]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unasked)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -25,13 +25,14 @@ from operators.rows.records import IMAGE_ROW
 IMAGES_PER_SHARD = 10
 
 
-def prepare_scenes(out: str, scenes: int, seed: int) -> None:
+def prepare_scenes(out: str, scenes: int, seed: int, images_per_shard: int = IMAGES_PER_SHARD) -> None:
     """Make scenes and write them as a prepared dataset; doing it twice changes nothing.
 
     Args:
         out: folder for shards, banks and manifest.
         scenes: how many pictures, over all splits.
         seed: everything follows from it.
+        images_per_shard: pictures of one shard.
     """
     storage.require_writable(out)
     counts = Counts()
@@ -50,7 +51,7 @@ def prepare_scenes(out: str, scenes: int, seed: int) -> None:
     rows = [complete_row(row, scene_of[row["image_key"]].png) for row in assembled]
     rows = [add_exact_masks(row, scene_of[row["image_key"]]) for row in rows]
     shards = []
-    for index, start in enumerate(range(0, len(rows), IMAGES_PER_SHARD)):
-        table = pa.Table.from_pylist(rows[start : start + IMAGES_PER_SHARD], schema=IMAGE_ROW)
+    for index, start in enumerate(range(0, len(rows), images_per_shard)):
+        table = pa.Table.from_pylist(rows[start : start + images_per_shard], schema=IMAGE_ROW)
         shards.append(write_shard(out, index, table))
-    write_manifest(out, caption_banks(refs, known), shards, facts_of(rows, rows), IMAGES_PER_SHARD)
+    write_manifest(out, caption_banks(refs, known), shards, facts_of(rows, rows), images_per_shard)

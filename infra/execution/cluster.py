@@ -15,7 +15,7 @@ from typing import Any
 
 import ray
 from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
-from ray._private.state import state
+from ray._private.state import GlobalState, state
 from ray.autoscaler.sdk import request_resources
 from ray.autoscaler.v2.utils import is_autoscaler_v2
 from ray.experimental.internal_kv import _internal_kv_get
@@ -78,9 +78,31 @@ def live_capacity() -> Capacity:
 
 def cluster_state() -> ClusterState:
     """Return nodes, GPUs, and the live actors of our stages by the stages' names."""
-    alive = [actor for actor in state.actor_table(None).values() if actor["State"] == "ALIVE"]
+    return _state(state)
+
+
+def state_of_cluster(address: str) -> ClusterState:
+    """Return the same of a cluster that this process does not join.
+
+    Raises:
+        InputError: if no head answers at the address (`HOST:PORT`).
+    """
+    asked = GlobalState()
+    asked._initialize_global_state(ray._raylet.GcsClientOptions.create(address, None, True, True))
+    try:
+        return _state(asked)
+    except Exception as problem:
+        raise InputError(f"--address {address}: no head of a cluster answers there ({problem})") from problem
+    finally:
+        asked.disconnect()
+
+
+def _state(source: GlobalState) -> ClusterState:
+    nodes = [node for node in source.node_table() if node["Alive"]]
+    alive = [actor for actor in source.actor_table(None).values() if actor["State"] == "ALIVE"]
     found = [WORKER.fullmatch(actor["ActorClassName"]) for actor in alive]
-    return ClusterState(node_count(), live_capacity().gpus, Counter(name[1] for name in found if name))
+    gpus = sum(node["Resources"].get("GPU", 0.0) for node in nodes)
+    return ClusterState(len(nodes), gpus, dict(Counter(name[1] for name in found if name)))
 
 
 def autoscaler_runs() -> bool:

@@ -34,6 +34,16 @@ class InlineExecutor:
         """Return 1: everything happens in this process."""
         return 1
 
+    @property
+    def loses_nodes(self) -> bool:
+        """Return False: with its machine the process goes too."""
+        return False
+
+    @property
+    def nodes_lost(self) -> int:
+        """Return 0."""
+        return 0
+
     def where(self, stages: Sequence[Stage], items: int) -> str:
         """Say that everything happens here."""
         return f"{self.settings.device}, in this process, one stage after the other"

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from infra.execution.ceiling import choose_device
 from infra.execution.cluster import (
@@ -84,6 +85,16 @@ class RayExecutor:
         """Return how many machines will read and write files."""
         return node_count() if ray.is_initialized() else 1
 
+    @property
+    def loses_nodes(self) -> bool:
+        """Say whether the cluster is one that others started, of several nodes perhaps."""
+        return belongs_to_a_cluster()
+
+    @property
+    def nodes_lost(self) -> int:
+        """Return how many nodes died or left so far."""
+        return sum(not node["Alive"] for node in ray.nodes()) if ray.is_initialized() else 0
+
     def where(self, stages: Sequence[Stage], items: int) -> str:
         """Say in a line where a stream of so many items runs."""
         ceiling, live = ceiling_of(self.settings), live_capacity()
@@ -115,16 +126,23 @@ class RayExecutor:
         """Send every item through the stages and yield the rows that come out, in any order."""
         connect()
         _configure()
-        reporter = ActorReporter(ray.remote(num_cpus=0)(Counts).remote())
+        reporter = ActorReporter(_counting_actor())
         dataset = ray.data.from_items(list(items), override_num_blocks=len(items))
         pools = fitting_pools(stages, self.settings, len(items))
         for stage, pool in zip(stages, pools, strict=True):
             dataset = _add(dataset, stage, pool, reporter)
-        self.watch = Watch(title, totals, reporter.snapshot, cluster_state)
+        spent = self.watch.look().gpu_hours if self.watch else 0.0
+        self.watch = Watch(title, totals, reporter.snapshot, cluster_state, spent)
         with Display(self.watch, gpu_hour_usd=self.settings.gpu_hour_usd):
             for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 yield from table.to_pylist()
             self.counts = add_counts(self.counts, reporter.snapshot())
+
+
+def _counting_actor() -> Any:
+    """Start the actor that counts, beside the driver: on a spot node the counts would go with it."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Counts).remote()
 
 
 def _add(dataset: Any, stage: Stage, pool: Pool, reporter: ActorReporter) -> Any:

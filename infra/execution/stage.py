@@ -46,6 +46,14 @@ class Executor(Protocol):
     def nodes(self) -> int:
         """Return how many machines will read and write files."""
 
+    @property
+    def loses_nodes(self) -> bool:
+        """Say whether machines may go while others work on."""
+
+    @property
+    def nodes_lost(self) -> int:
+        """Return how many machines went so far."""
+
     def where(self, stages: Sequence[Stage], items: int) -> str:
         """Say in a line where a stream of so many items runs: device, model actors now and at most, and why.
 

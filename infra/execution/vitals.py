@@ -96,6 +96,7 @@ class Watch:
         totals: expected count by event; events without any are left out.
         snapshot: returns the counts so far.
         cluster: returns what the stream runs on.
+        gpu_hours: of streams before this one.
     """
 
     def __init__(
@@ -104,12 +105,13 @@ class Watch:
         totals: Mapping[str, int],
         snapshot: Callable[[], Mapping[str, int]],
         cluster: Callable[[], ClusterState] = ClusterState,
+        gpu_hours: float = 0.0,
     ) -> None:
         self.totals = {event: total for event, total in totals.items() if total}
         self.snapshot = snapshot
         self._title, self._cluster = title, cluster
         self._started_s = time.monotonic()
-        self._looked_s, self._gpu_hours, self._gpus = self._started_s, 0.0, 0.0
+        self._looked_s, self._gpu_hours, self._gpus = self._started_s, gpu_hours, 0.0
         self._seen: deque[tuple[float, Mapping[str, int]]] = deque()
 
     def look(self) -> Vitals:

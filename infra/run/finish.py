@@ -71,27 +71,33 @@ def accuracy_tables(plan: Plan, results: list[Result]) -> dict[str, str]:
     }
 
 
+def folder_of_run(plan: Plan, out: str, started: datetime) -> str:
+    """Return the run's own folder, by when it began and what it covers."""
+    digest = fingerprint([sorted(p.folder for p in plan.predictions), [s.row_digest for s in plan.shards]])
+    return storage.join(storage.absolute(out), "runs", f"{started.strftime('%Y%m%dT%H%M%S.%fZ')}-{digest}")
+
+
 def finish(
     plan: Plan,
     *,
-    out: str,
+    folder: str,
     max_quarantined: float,
     options: Mapping[str, Any],
     counts: Mapping[str, int],
     started: datetime,
-) -> tuple[Exit, str]:
+) -> Exit:
     """Recount, write the run's own folder and say what came out.
 
     Args:
         plan: with a view of the files as they are now.
-        out: folder of the runs.
+        folder: of the run.
         max_quarantined: share of the expressions that may be set aside.
         options: of the job, as plain data, for the record.
         counts: what the stages reported.
         started: UTC.
 
     Returns:
-        The exit status and the run's folder.
+        The exit status.
     """
     status, results, ledger = recount(plan, max_quarantined)
     files = {} if status == Exit.INCOMPLETE else accuracy_tables(plan, results)
@@ -110,7 +116,8 @@ def finish(
         **provenance(),
     }
     files[RUN] = json.dumps(record, indent=1)
-    folder = _write_run(out, plan, files, started)
+    for name, text in files.items():
+        storage.create_bytes(storage.join(folder, name), text.encode())
     if MARKDOWN in files:
         print("\n" + files[MARKDOWN])
     for name, entry in ledger.items():
@@ -128,7 +135,7 @@ def finish(
         print(matched_line(results, list(plan.banks)))
     print(f"tables, run.json: {folder}")
     print(f"features, predictions: {plan.store.root}", flush=True)
-    return status, folder
+    return status
 
 
 def reason_lines(ledger: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -157,13 +164,3 @@ def recorded_plan(plan: Plan) -> RecordedPlan:
         predictions={product.folder: product for product in plan.predictions},
         masks={product.folder: product for product in sorted(masks, key=lambda m: m.folder)},
     )
-
-
-def _write_run(out: str, plan: Plan, files: Mapping[str, str], started: datetime) -> str:
-    """Write the run's folder, created once and never overwritten, `run.json` last; returns it."""
-    digest = fingerprint([sorted(p.folder for p in plan.predictions), [s.row_digest for s in plan.shards]])
-    stamp = started.strftime("%Y%m%dT%H%M%S.%fZ")
-    folder = storage.join(storage.absolute(out), "runs", f"{stamp}-{digest}")
-    for name, text in files.items():
-        storage.create_bytes(storage.join(folder, name), text.encode())
-    return folder

@@ -168,9 +168,8 @@ def describe(plan: Plan, where: str) -> str:
     return "\n".join(["Plan"] + [f"  {name:<{width}}  {value}" for name, value in rows])
 
 
-def totals(plan: Plan) -> dict[str, int]:
-    """Return how much of each reported event the run will see."""
-    pending = plan.pending_shards()
+def totals(plan: Plan, pending: Sequence[Shard]) -> dict[str, int]:
+    """Return how much of each reported event a stream over some shards will see."""
     scored = 0
     for shard in pending:
         for product in plan.missing_predictions(shard):

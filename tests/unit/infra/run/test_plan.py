@@ -179,14 +179,19 @@ def test_a_method_without_drawings_needs_no_model(plan) -> None:
     assert made.pending_shards() == [SHARDS[0], SHARDS[2]]
 
 
+def counted(made: Plan) -> tuple[int, int, int]:
+    found = totals(made, made.pending_shards())
+    return found["images encoded"], found["expressions scored"], found["shards"]
+
+
 def test_planned_expressions_and_totals(plan) -> None:
     one, two = prediction("P"), prediction("I")
     made = plan(one, two)
     assert made.planned_expressions() == {("refcoco", "val"): 7, ("refcoco", "testA"): 3}
-    assert (totals(made)["images encoded"], totals(made)["expressions scored"]) == (8, 20)
+    assert counted(made) == (8, 20, 2)
     put(made, one, SHARDS[0])
     put(made, two.features()[0][0], SHARDS[0])
-    assert (totals(made)["images encoded"], totals(made)["expressions scored"]) == (4, 15)
+    assert counted(made) == (4, 15, 2)
 
 
 def test_the_plan_as_text(plan) -> None:
