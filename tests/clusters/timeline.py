@@ -29,7 +29,9 @@ def draw(moments: list[Moment], title: str, file: Path) -> None:
     figure = Figure(figsize=(8, 4), layout="constrained")
     left = figure.subplots()
     left.step(seconds, [m.nodes for m in moments], where="post", color="#1d5f8a", label="nodes")
-    left.step(seconds, [m.actors for m in moments], where="post", color="#e09f3e", label="actors of the stages")
+    left.step(
+        seconds, [m.actors for m in moments], where="post", color="#e09f3e", label="actors of the stages"
+    )
     left.set_xlabel("seconds")
     left.set_ylabel("nodes, actors")
     left.set_ylim(bottom=0)
