@@ -16,12 +16,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
+from s3fs import S3FileSystem
+
+from infra.files.s3 import s3_options
 
 BUCKET = "bench"
 CANARIES = ("AKIACANARYCANARY0001", "canary/secret+0123456789abcdefghijklmnop")
 ERROR = "<?xml version='1.0' encoding='UTF-8'?><Error><Code>{0}</Code><Message>told {0}</Message></Error>"
 STATUSES = {"SlowDown": 503, "InternalError": 500, "AccessDenied": 403, "NotImplemented": 501}
 SLOW_S = 0.6
+
+
+def forget_connections() -> None:
+    """Let the next file system read its environment anew: endpoint, credentials."""
+    S3FileSystem.clear_instance_cache()
+    s3_options.cache_clear()
 
 
 @dataclass(frozen=True)

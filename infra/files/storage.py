@@ -14,14 +14,9 @@ from infra.files.credentials import holds_credentials, without_credentials
 from infra.files.storage_retries import NOT_IMPLEMENTED, StorageError, answer, give_credentials, persist
 from operators.pixels.images import ImageError
 
-# Retries are counted here alone: botocore and s3fs would each multiply them by five. Listings are never
-# remembered, since other processes write; one connection a file spares a request to learn its size.
-S3: dict[str, Any] = {
-    "use_listings_cache": False,
-    "max_concurrency": 1,
-    "config_kwargs": {"retries": {"mode": "standard", "total_max_attempts": 1}},
-}
 PROBE = ".writable"
+# What tells one content of a file from another, by the names of local files, S3, Google's store and Azure's.
+STAMP = ("size", "ino", "mtime", "created", "ETag", "md5Hash", "generation", "etag")
 # Protocols whose drivers are optional, and the extra that brings each.
 DRIVERS = {"gs": "gcs", "gcs": "gcs", "hf": "hf", "az": "azure", "abfs": "azure", "abfss": "azure"}
 
@@ -37,7 +32,9 @@ def filesystem(url: str) -> tuple[Any, str]:
             return fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as problem:
             raise _without_driver(url, problem) from problem
-    fs, path = fsspec.core.url_to_fs(url, **S3)
+    from infra.files.s3 import s3_options
+
+    fs, path = fsspec.core.url_to_fs(url, **s3_options())
     fs.retries = 1
     return fs, path
 
@@ -212,13 +209,28 @@ def exists(url: str) -> bool:
 
 def list_names(url: str) -> set[str]:
     """Return the names of the files directly below a folder, as of now; empty if there is no such folder."""
+    return {posixpath.basename(entry.rstrip("/")) for entry in _list(url, detail=False)}
+
+
+def list_stamps(url: str) -> dict[str, str]:
+    """Return the names directly below a folder, each with what the store says of its content: another
+    content has another stamp. Empty if there is no such folder.
+    """
+    return {
+        posixpath.basename(entry["name"].rstrip("/")): " ".join(
+            str(entry[key]) for key in STAMP if key in entry
+        )
+        for entry in _list(url, detail=True)
+    }
+
+
+def _list(url: str, *, detail: bool) -> list[Any]:
     fs, path = filesystem(url)
     fs.invalidate_cache()
     try:
-        listing = persist(url, lambda: fs.ls(path, detail=False))
+        return persist(url, lambda: fs.ls(path, detail=detail))
     except (FileNotFoundError, NotADirectoryError):
-        return set()
-    return {posixpath.basename(entry.rstrip("/")) for entry in listing}
+        return []
 
 
 def _below(root: str, name: str) -> bool:

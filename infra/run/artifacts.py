@@ -5,7 +5,10 @@ A part that exists is done; writing it twice is harmless; a changed input or set
 
 from __future__ import annotations
 
+import gc
 import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,12 +16,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.files import storage
+from infra.files.read_ahead import read_ahead
 
 DIGEST = b"vpb.digest"
+# The stamp of a part that this process wrote after it had listed the folder.
+WRITTEN_HERE = "written here"
 
 
 class StalePart(ValueError):
     """A part does not belong to the path it was found at."""
+
+
+@contextmanager
+def _no_collections() -> Iterator[None]:
+    """Keep the collector of cycles from walking half a million names again and again: half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,22 @@ class ArtifactStore:
 
     def has(self, address: Address) -> bool:
         """Say whether the part exists, from one listing a folder."""
-        return address.name in self._listing(address.folder)
+        return address.name in self.stamps(address.folder)
+
+    def stamps(self, folder: str) -> dict[str, str]:
+        """Return the names of a folder's parts as listed once, each with the store's stamp of its content."""
+        self.look([folder])
+        return self._listings[folder]
+
+    def look(self, folders: Iterable[str]) -> None:
+        """List the folders that were not listed yet, several at a time."""
+        unseen = [folder for folder in dict.fromkeys(folders) if folder not in self._listings]
+        urls = [storage.join(self.root, folder) for folder in unseen]
+        if len(unseen) == 1:
+            self._listings[unseen[0]] = storage.list_stamps(urls[0])
+        elif unseen:
+            with _no_collections():
+                self._listings.update(zip(unseen, read_ahead(storage.list_stamps, urls), strict=True))
 
     def put(self, address: Address, table: pa.Table) -> None:
         """Write a part atomically, with its digest and the digest of its key column in the footer."""
@@ -63,7 +96,8 @@ class ArtifactStore:
             table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True
         )
         storage.write_bytes(self.url(address), buffer.getvalue())
-        self._listing(address.folder).add(address.name)
+        if address.folder in self._listings:
+            self._listings[address.folder][address.name] = WRITTEN_HERE
 
     def get(self, address: Address, keys: list[str] | None = None) -> pa.Table:
         """Read a part and check that it is what its path says.
@@ -92,13 +126,8 @@ class ArtifactStore:
         return table
 
     @cached_property
-    def _listings(self) -> dict[str, set[str]]:
+    def _listings(self) -> dict[str, dict[str, str]]:
         return {}
-
-    def _listing(self, folder: str) -> set[str]:
-        if folder not in self._listings:
-            self._listings[folder] = storage.list_names(storage.join(self.root, folder))
-        return self._listings[folder]
 
     def __getstate__(self) -> dict[str, str]:
         """Leave the listings behind: another process must look for itself."""

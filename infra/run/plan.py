@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from infra.dataset.shards import Manifest, Shard, Split
 from infra.execution.settings import Settings
 from infra.execution.vitals import SHARDS_DONE
 from infra.run.artifacts import Address, ArtifactStore
+from infra.run.product_graph import ProductGraph, product_graph
 from operators.datasets.joins import Join
 from operators.methods.models import Encoder, Segmenter
 from operators.methods.products import Features, Masks, Predictions, Product, Texts
 
 T = TypeVar("T")
+# Folder, and the names in it.
+Listed = tuple[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -72,36 +75,95 @@ class Plan:
         digest = shard.row_digest if isinstance(product, Predictions) else shard.image_digest
         return Address(product.folder, shard.stem, digest)
 
-    def _lacks(self, product: Product, shard: Shard | None = None) -> bool:
-        address = self.address(product, shard)
-        return address in self.redo or not self.store.has(address)
+    @cached_property
+    def graph(self) -> ProductGraph:
+        """Return the products, each once, and which is made from which."""
+        return product_graph(self.predictions)
 
     def missing_predictions(self, shard: Shard) -> list[Predictions]:
         """Return the predictions of a shard that have no part yet."""
-        return [p for p in self.predictions if self._lacks(p, shard)]
+        return [self.predictions[place] for place in self._predictions(shard)]
+
+    def needed_features(self, shard: Shard) -> list[Features]:
+        """Return the features that the missing predictions of a shard need, whether or not they exist."""
+        return [self.graph.features[place] for place in self._needed(shard)]
 
     def missing_features(self, shard: Shard) -> list[Features]:
         """Return the features that the missing predictions of a shard need and that have no part yet."""
-        needed = _distinct(f for p in self.missing_predictions(shard) for row in p.features() for f in row)
-        return [f for f in needed if self._lacks(f, shard)]
+        return [self.graph.features[place] for place in self._features(shard)]
 
     def missing_masks(self, shard: Shard) -> list[Masks]:
         """Return the masks that the missing features of a shard need and that have no part yet."""
-        needed = _distinct(f.masks for f in self.missing_features(shard) if f.masks)
-        return [m for m in needed if self._lacks(m, shard)]
+        return [self.graph.masks[place] for place in self._masks(shard)]
 
     def missing_texts(self) -> list[Texts]:
         """Return the text parts that some missing prediction needs and that do not exist."""
-        pending = _distinct(p for shard in self.shards for p in self.missing_predictions(shard))
-        needed = _distinct(t for p in pending for row in p.texts() for t in row)
-        return [t for t in needed if self._lacks(t)]
+        pending = {place for shard in self.shards for place in self._predictions(shard)}
+        needed = _distinct(text for place in sorted(pending) for text in self.graph.texts_of[place])
+        parts = [(self.graph.texts[place], self.address(self.graph.texts[place])) for place in needed]
+        return [text for text, part in parts if part in self.redo or not self.store.has(part)]
 
     def missing_models(self) -> tuple[list[Encoder], list[Segmenter]]:
         """Return the models that some missing part needs."""
+        features = {place for shard in self.shards for place in self._features(shard)}
+        masks = {place for shard in self.shards for place in self._masks(shard)}
         encoders = [text.encoder for text in self.missing_texts()]
-        encoders += [f.encoder for shard in self.shards for f in self.missing_features(shard)]
-        segmenters = [m.segmenter for shard in self.shards for m in self.missing_masks(shard)]
-        return _distinct(encoders), _distinct(segmenters)
+        encoders += [self.graph.features[place].encoder for place in sorted(features)]
+        return _distinct(encoders), _distinct(self.graph.masks[place].segmenter for place in sorted(masks))
+
+    # Below, products are places in the graph and parts are names in listings: with 10,000 shards and 50
+    # products these questions are asked millions of times.
+
+    def _predictions(self, shard: Shard) -> list[int]:
+        name = f"{shard.stem}-{shard.row_digest}.parquet"
+        return self._lacking(self._listed_predictions, range(len(self.predictions)), name)
+
+    def _needed(self, shard: Shard) -> list[int]:
+        return _distinct(
+            f for prediction in self._predictions(shard) for f in self.graph.features_of[prediction]
+        )
+
+    def _features(self, shard: Shard) -> list[int]:
+        needed = self._needed(shard)
+        name = f"{shard.stem}-{shard.image_digest}.parquet"
+        return self._lacking(self._listed_features, needed, name) if needed else []
+
+    def _masks(self, shard: Shard) -> list[int]:
+        needed = _distinct(mask for feature in self._features(shard) for mask in self.graph.masks_of[feature])
+        name = f"{shard.stem}-{shard.image_digest}.parquet"
+        return self._lacking(self._listed_masks, needed, name) if needed else []
+
+    def _lacking(self, listed: Sequence[Listed], places: Sequence[int], name: str) -> list[int]:
+        again = self._redo_by_name.get(name, ())
+        return [p for p in places if name not in listed[p][1] or (again and listed[p][0] in again)]
+
+    @cached_property
+    def _listed_predictions(self) -> list[Listed]:
+        return self._listed(self.graph.predictions)
+
+    @cached_property
+    def _listed_features(self) -> list[Listed]:
+        return self._listed(self.graph.features)
+
+    @cached_property
+    def _listed_masks(self) -> list[Listed]:
+        return self._listed(self.graph.masks)
+
+    def _listed(self, products: Sequence[Product]) -> list[Listed]:
+        folders = [product.folder for product in products]
+        self.store.look(folders)
+        return [(folder, self.store.stamps(folder)) for folder in folders]
+
+    @cached_property
+    def _redo_by_name(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for address in self.redo:
+            found.setdefault(address.name, set()).add(address.folder)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave behind what was looked up: another process must look for itself."""
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     def pending_shards(self) -> list[Shard]:
         """Return the shards that still lack a prediction."""
@@ -127,11 +189,13 @@ def choose_shards(manifest: Manifest, splits: Sequence[Split], limit: int | None
     """
     names = {split.name for split in splits}
     chosen: list[Shard] = []
+    images = 0
     for shard in manifest.shards:
-        if limit is not None and sum(s.images for s in chosen) >= limit:
+        if limit is not None and images >= limit:
             break
         if names & set(shard.expressions):
             chosen.append(shard)
+            images += shard.images
     return tuple(chosen)
 
 
@@ -144,10 +208,7 @@ def describe(plan: Plan, where: str) -> str:
     """
     pending = plan.pending_shards()
     features = [(f, s) for s in pending for f in plan.missing_features(s)]
-    needed = sum(
-        len(_distinct(f for p in plan.missing_predictions(s) for row in p.features() for f in row))
-        for s in pending
-    )
+    needed = sum(len(plan.needed_features(s)) for s in pending)
     expressions = plan.planned_expressions()
     lines = {product.unseeded for product in plan.predictions}
     rows = [

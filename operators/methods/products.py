@@ -55,7 +55,7 @@ class Product(Value):
             {"kind": self.kind, "version": VERSIONS[self.kind], "libraries": libraries} | self.identity()
         )
 
-    @property
+    @cached_property
     def folder(self) -> str:
         """Return `<kind>/<slug>-<fingerprint>`."""
         return f"{self.kind}/{self.slug}-{self.fingerprint}"
@@ -167,6 +167,10 @@ class Predictions(Product):
 
     def features(self) -> list[list[Features]]:
         """Return the feature products by encoder, then variant."""
+        return self._feature_rows
+
+    @cached_property
+    def _feature_rows(self) -> list[list[Features]]:
         return [[self._features(v, e) for v in self.method.variants] for e in self.encoders]
 
     @property
@@ -176,6 +180,10 @@ class Predictions(Product):
 
     def texts(self) -> list[list[Texts]]:
         """Return the text products by encoder: of every split its bank and, with R, its phrases."""
+        return self._text_rows
+
+    @cached_property
+    def _text_rows(self) -> list[list[Texts]]:
         return [
             [text for dataset, split, _ in self.splits for text in self.split_texts(encoder, dataset, split)]
             for encoder in self.encoders

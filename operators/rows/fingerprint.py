@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -34,6 +35,7 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:FINGERPRINT_CHARS]
 
 
+@cache
 def minor_version(package: str) -> str:
     """Return the installed `major.minor` of a package without importing it."""
     return ".".join(version(package).split(".")[:2])

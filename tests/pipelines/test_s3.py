@@ -14,8 +14,7 @@ import dataset
 import pytest
 import s3_server
 import tenacity
-from s3_server import BUCKET, CANARIES, S3
-from s3fs import S3FileSystem
+from s3_server import BUCKET, CANARIES, S3, forget_connections
 
 from infra.files import storage_retries
 from infra.run.command_line import run_job
@@ -182,9 +181,9 @@ def test_a_store_with_many_faults(s3: S3, shards: str, models, local, drawn: Pat
     with s3_server.proxy_before(s3) as proxy:
         proxy.fault = lambda *_: chance.choices(list(weights), weights.values())[0]
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        S3FileSystem.clear_instance_cache()
+        forget_connections()
         run(shards, f"{s3.url}/faults/out", models)
-        S3FileSystem.clear_instance_cache()
+        forget_connections()
         assert len(proxy.requests) > 50
     assert tables(s3.objects("faults")) == tables(files(local("drawn", drawn)))
 
@@ -208,7 +207,7 @@ def test_refused_before_any_work(s3: S3, shards: str, models, monkeypatch, capfd
     with s3_server.proxy_before(s3) as proxy:
         proxy.fault = lambda method, path: "AccessDenied" if method == "PUT" else None
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        S3FileSystem.clear_instance_cache()
+        forget_connections()
         assert (
             run_job(BenchmarkOptions, benchmark, [*argv, "--out", f"{s3.url}/refused/out"]) == Exit.BAD_INPUT
         )
@@ -219,7 +218,7 @@ def test_refused_before_any_work(s3: S3, shards: str, models, monkeypatch, capfd
             run_job(BenchmarkOptions, benchmark, [*argv, "--out", f"{s3.url}/refused/out"]) == Exit.INCOMPLETE
         )
         said = capfd.readouterr().err
-        S3FileSystem.clear_instance_cache()
+        forget_connections()
     assert f"error: {shards}/manifest.json: still failing after 8 attempts" in said
     assert "the same command goes on from here" in said
     assert s3.objects("refused") == {}

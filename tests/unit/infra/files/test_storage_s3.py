@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import s3_server
 import tenacity
-from s3_server import BUCKET, CANARIES, S3, Proxy
+from s3_server import BUCKET, CANARIES, S3, Proxy, forget_connections
 from s3fs import S3FileSystem
 
 from infra.files import storage, storage_retries
@@ -33,9 +33,9 @@ def proxy(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     monkeypatch.setattr(S3FileSystem, "read_timeout", s3_server.SLOW_S / 3)
     with s3_server.proxy_before(s3) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        S3FileSystem.clear_instance_cache()
+        forget_connections()
         yield proxy
-    S3FileSystem.clear_instance_cache()
+    forget_connections()
 
 
 def first(count: int, fault: str) -> Callable[[str, str], str | None]:
@@ -162,7 +162,7 @@ def test_an_outage_ends_after_some_attempts(fault: str, folder: str, proxy: Prox
 
 def test_no_server_at_all(folder: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    S3FileSystem.clear_instance_cache()
+    forget_connections()
     with pytest.raises(StorageOutage, match=f"^{folder}/x: still failing .*EndpointConnectionError"):
         storage.read_bytes(storage.join(folder, "x"))
 

@@ -123,8 +123,8 @@ def test_a_listing_is_made_once_a_folder_and_kept_up_to_date(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    original = storage.list_names
-    monkeypatch.setattr(storage, "list_names", lambda url: asked.append(url) or original(url))
+    original = storage.list_stamps
+    monkeypatch.setattr(storage, "list_stamps", lambda url: asked.append(url) or original(url))
     fresh = ArtifactStore(store.root)
     second = Address(ADDRESS.folder, "shard-00003", ADDRESS.digest)
     elsewhere = Address("masks/sam-0", ADDRESS.stem, ADDRESS.digest)
