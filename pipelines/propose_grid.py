@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run from a checkout that is not installed
 
@@ -23,12 +22,10 @@ from infra.execution.executor import make_executor
 from infra.execution.reachable import require_reachable
 from infra.execution.stage import Stage
 from infra.files import storage
-from infra.run.artifacts import ArtifactStore
 from infra.run.command_line import run_job
 from infra.run.options import ExecutorOptions, Exit
-from infra.run.plan import Plan
 from infra.run.proposing import PROPOSAL_SET, ProposeGrid
-from infra.run.stages import SHARD_INDEX, ReadShard
+from infra.run.stages import ReadShard, shard_item
 from infra.weights.checkpoint_check import check_weights
 from infra.weights.segmenters import resolve_segmenter
 from operators.datasets.facts import Facts, SetFacts, merged
@@ -61,13 +58,12 @@ def propose_grid(options: GridOptions) -> int:
     check_weights([], [segmenter])
     executor = make_executor(options.executor, options.settings())
     require_reachable(places, executor.nodes, options.shared_filesystem)
-    plan = Plan(storage.absolute(options.data), ArtifactStore(out), tuple(manifest.shards), (), ())
     stages = [
-        Stage(ReadShard, {"plan": plan}),
+        Stage(ReadShard, {"data": storage.absolute(options.data)}),
         Stage(ProposeGrid, {"segmenter": segmenter, "settings": executor.settings, "out": out}, size="model"),
     ]
     executor.require_fit([stages])
-    items: list[dict[str, Any]] = [{SHARD_INDEX: shard.index} for shard in manifest.shards]
+    items = [shard_item(shard) for shard in manifest.shards]
     images = sum(shard.images for shard in manifest.shards)
     entries = executor.run("grid proposals", items, stages, {"images proposed": images})
     built = sorted((Built.of(entry) for entry in entries), key=lambda b: b.shard.index)

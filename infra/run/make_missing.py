@@ -18,6 +18,7 @@ from infra.run.stages import (
     ScoreExpressions,
     SegmentWithSam,
     prompted_bank,
+    shard_item,
 )
 
 # Passes in a row that finish nothing although nodes are lost, before a run ends as incomplete.
@@ -87,13 +88,13 @@ def _texts(plan: Plan) -> _Stream:
 
 def _images(plan: Plan) -> _Stream:
     pending, arguments = plan.pending_shards(), {"plan": plan}
-    stages = [Stage(ReadShard, arguments)]
+    stages = [Stage(ReadShard, {"data": plan.data})]
     if any(plan.missing_masks(shard) for shard in pending):
         stages.append(Stage(SegmentWithSam, arguments, size="model"))
     if any(plan.missing_features(shard) for shard in pending):
         stages.append(Stage(EncodeWithClip, arguments, size="model"))
     stages.append(Stage(ScoreExpressions, arguments, size="light"))
-    items = [{SHARD_INDEX: shard.index} for shard in pending]
+    items = [shard_item(shard) for shard in pending]
     return _Stream("images", SHARD_INDEX, items, stages, partial(_totals, plan))
 
 

@@ -21,21 +21,27 @@ from infra.weights.sources import local_file
 from operators.methods.method import prompted
 from operators.methods.products import Product, Texts
 
-SHARD_INDEX = "shard_index"
+SHARD_INDEX, SHARD = "shard_index", "shard"
+
+
+def shard_item(shard: Shard) -> dict[str, Any]:
+    """Return a shard as an item of the stream: a task that reads it needs no plan, which may be large."""
+    return {SHARD_INDEX: shard.index, SHARD: shard.model_dump_json()}
 
 
 class ReadShard:
-    """Reads the shard that an item names; its rows carry the shard's number."""
+    """Reads the shard that an item describes; its rows carry the shard's number."""
 
-    def __init__(self, plan: Plan, reporter: Reporter) -> None:
-        self._plan, self._reporter = plan, reporter
+    def __init__(self, data: str, reporter: Reporter) -> None:
+        self._data, self._reporter = data, reporter
 
     def __call__(self, items: pa.Table) -> pa.Table:
         """Turn one item into the rows of its shard."""
-        (index,) = items.column(SHARD_INDEX).to_pylist()
-        rows = read_shard(self._plan.data, self._plan.shards_by_index[index])
+        (described,) = items.column(SHARD).to_pylist()
+        shard = Shard.model_validate_json(described)
+        rows = read_shard(self._data, shard)
         self._reporter(SHARDS_READ, 1)
-        return rows.append_column(SHARD_INDEX, pa.array([index] * rows.num_rows, pa.int32()))
+        return rows.append_column(SHARD_INDEX, pa.array([shard.index] * rows.num_rows, pa.int32()))
 
 
 class MakeParts:
