@@ -56,7 +56,8 @@ def test_planning(s3: SlowS3, shards: int, done: str) -> None:
     calls = s3.calls()
     print(
         f"\n{shards} shards x {found['products']} products, {done} done: {found['seconds']:.1f} s of which "
-        f"{found['cpu_s']:.1f} s CPU, peak {found['peak_mib']:.0f} MiB, plan as sent {found['plan_mib']:.1f} MiB, calls {calls}"
+        f"{found['cpu_s']:.1f} s CPU, peak {found['peak_mib']:.0f} MiB, "
+        f"plan as sent {found['plan_mib']:.1f} MiB, calls {calls}"
     )
     assert found["products"] == PRODUCTS and found["pending"] == shards - count
     assert found["seconds"] < MOST_S and found["peak_mib"] < MOST_MIB
