@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import io
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,6 @@ from infra.files import storage
 from infra.files.read_ahead import read_ahead
 
 DIGEST = b"vpb.digest"
-# The stamp of a part that this process wrote after it had listed the folder.
-WRITTEN_HERE = "written here"
 
 
 class StalePart(ValueError):
@@ -97,7 +96,7 @@ class ArtifactStore:
         )
         storage.write_bytes(self.url(address), buffer.getvalue())
         if address.folder in self._listings:
-            self._listings[address.folder][address.name] = WRITTEN_HERE
+            self._listings[address.folder][address.name] = f"written here {uuid.uuid4().hex}"
 
     def get(self, address: Address, keys: list[str] | None = None) -> pa.Table:
         """Read a part and check that it is what its path says.

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from infra.files import storage
+from infra.run.counting import Recount
 from infra.run.options import Exit
 from infra.run.plan import Plan
 from infra.run.provenance import provenance, utc_now
@@ -16,9 +17,7 @@ from infra.run.record import RUN, RecordedPlan
 from operators.datasets.facts import Reason
 from operators.rows.fingerprint import fingerprint
 from operators.tables.accuracy import Result, csv_table, group_seeds, latex_table, markdown_table
-from operators.tables.metrics import count_reasons
 from operators.tables.reproduction import matched_line, reproduction_tables
-from operators.tasks.task import task_of
 
 MARKDOWN = "tables/accuracy.md"
 
@@ -31,18 +30,19 @@ def recount(plan: Plan, max_quarantined: float) -> tuple[Exit, list[Result], dic
     """
     planned = plan.planned_expressions()
     results, ledger, quarantined = [], {}, 0
+    recount = Recount(plan)
+    plan.store.look(product.folder for product in plan.predictions)
     for product in plan.predictions:
-        absent = [s.name for s in plan.shards if not plan.store.has(plan.address(product, s))]
+        absent = recount.absent(product)
         if absent:
             ledger[product.folder] = {"missing_shards": absent}
             continue
-        counts = task_of(product).count(plan.store.get(plan.address(product, s)) for s in plan.shards)
+        counts, reasons = recount.count(product)
         found = {split: counts[split].total if split in counts else 0 for split in planned}
         entry: dict[str, Any] = {"planned": sum(planned.values()), "ok": sum(c.ok for c in counts.values())}
         entry["quarantined"] = sum(c.quarantined for c in counts.values())
-        if entry["quarantined"]:
-            parts = (plan.store.get(plan.address(product, s)) for s in plan.shards)
-            entry["reasons"] = [reason.model_dump() for reason in count_reasons(parts)]
+        if reasons:
+            entry["reasons"] = [reason.model_dump() for reason in reasons]
         if found != planned:
             entry["miscounted"] = {"/".join(s): [planned[s], n] for s, n in found.items() if n != planned[s]}
         ledger[product.folder] = entry

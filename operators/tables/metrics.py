@@ -77,20 +77,27 @@ def count_predictions(parts: Iterable[pa.Table]) -> dict[tuple[str, str], SplitC
     return counts
 
 
-def count_reasons(parts: Iterable[pa.Table]) -> list[Reason]:
-    """Count why expressions were set aside over tables of `PREDICTIONS`, most frequent first."""
-    found: dict[str, Reason] = {}
-    for part in parts:
+class Reasons:
+    """Counts why expressions were set aside."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Reason] = {}
+
+    def add(self, part: pa.Table) -> None:
+        """Look at a table of `PREDICTIONS`."""
         predictions = part.column("predictions").combine_chunks().flatten()
         aside = predictions.filter(pc.not_equal(predictions.field("status"), OK))
         for row in aside.to_pylist():
             code = row["error"]["code"]
             where = f"{row['dataset']}/{row['split']} {row['expression_id']}: {row['error']['message']}"
-            known = found.get(code) or Reason(
+            known = self._found.get(code) or Reason(
                 of="expressions", code=code, count=0, example=where[:EXAMPLE_CHARS]
             )
-            found[code] = known.model_copy(update={"count": known.count + 1})
-    return sorted(found.values(), key=lambda reason: (-reason.count, reason.code))
+            self._found[code] = known.model_copy(update={"count": known.count + 1})
+
+    def found(self) -> list[Reason]:
+        """Return the reasons, most frequent first."""
+        return sorted(self._found.values(), key=lambda reason: (-reason.count, reason.code))
 
 
 def _flat(part: pa.Table) -> pa.Table:
