@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from infra.run.command_line import run_job
 from infra.run.options import Exit
 from pipelines.prepare_refcoco import PrepareOptions, prepare
 from pipelines.refcoco_full import BenchmarkOptions, benchmark
+from pipelines.submit import main as submit_main
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_PACKAGE_BYTES = 20 * 2**20
@@ -33,6 +35,36 @@ def submit(cluster, *flags: str) -> subprocess.CompletedProcess[str]:
     command = [*SUBMIT, "--address", cluster.dashboard_url, "--", *recipe]
     environment = cluster.environment
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
+
+
+def test_submit_says_what_goes_and_ends_with_the_status_of_the_job(ray_cluster) -> None:
+    script = "import os, sys; print('region', os.environ['AWS_REGION'], os.environ['MINE']); sys.exit(3)"
+    command = [sys.executable, "pipelines/submit.py", "--address", ray_cluster.dashboard_url]
+    command += ["--env", "MINE", "--", sys.executable, "-c", script]
+    environment = ray_cluster.environment | {"AWS_REGION": "eu-west-9", "MINE": "7"}
+    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=110)
+    assert finished.returncode == 3, finished.stdout + finished.stderr
+    first, *_, last = finished.stdout.splitlines()
+    assert re.fullmatch(r"working directory .*: \d+ files, \d+\.\d MiB before compression .*", first)
+    assert "region eu-west-9 7" in finished.stdout
+    assert last == "exit 3 (quarantine above limit)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["--most-mib", "0.1", "--", "x"],
+            "MiB are more than --most-mib 0.1; name data, results",
+        ),
+        (["--env", "NO_SUCH_VARIABLE", "--", "x"], "--env NO_SUCH_VARIABLE: this shell has no such variable"),
+        (["--address", "http://127.0.0.1:9", "--", "x"], "http://127.0.0.1:9: no cluster answers there"),
+        (["--address", "http://127.0.0.1:9"], "the job's command is missing; it follows after --"),
+    ],
+)
+def test_submit_refuses(arguments: list[str], expected: str, capsys) -> None:
+    assert submit_main(arguments) == Exit.BAD_INPUT
+    assert expected in capsys.readouterr().err
 
 
 def last_line_of_the_job(finished: subprocess.CompletedProcess[str]) -> str:
