@@ -53,3 +53,25 @@ def test_the_driver_holds_little_whatever_the_number_of_shards(shards: int) -> N
         f"{found['seconds']:.0f} s ({per_s:.0f} shards/s), driver {found['peak_mib']:.0f} MiB"
     )
     assert found["peak_mib"] < 1024
+
+
+@pytest.mark.parametrize("images_a_shard", [32, 256])
+def test_ten_million_pictures_on_64_gpus(images_a_shard: int, tmp_path: Path) -> None:
+    """An estimate from what is measured here, on this machine: what takes how long, and what breaks first."""
+    pictures, gpus, products = 10_000_000, 64, 50
+    few, many = streamed(2, 1_000, 0.0), streamed(2, 10_000, 0.0)
+    shards = pictures // images_a_shard
+    command = [sys.executable, str(CHILD.with_name("recount_at_scale.py")), str(tmp_path), "500"]
+    recount = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    hours = {
+        "models, 70 ms a picture": pictures * SECONDS_AN_IMAGE / gpus / 3600,
+        "Ray's loop in the driver": shards * many["seconds"] / 10_000 / 3600,
+        f"recounting {products} products once": shards * products * recount["read_s"] / 500 / 3600,
+    }
+    mib = few["peak_mib"] + (many["peak_mib"] - few["peak_mib"]) / 9_000 * shards
+    lines = [f"{name}: {value:.1f} h" for name, value in hours.items()]
+    print(
+        f"\n{pictures} pictures in shards of {images_a_shard} on {gpus} GPUs (an estimate): {'; '.join(lines)}"
+    )
+    print(f"driver {mib / 1024:.1f} GiB; what breaks first: {max(hours, key=lambda name: hours[name])}")
+    assert min(hours.values()) > 0 and mib > few["peak_mib"]
