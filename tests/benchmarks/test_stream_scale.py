@@ -70,8 +70,7 @@ def test_ten_million_pictures_on_64_gpus(images_a_shard: int, tmp_path: Path) ->
     }
     mib = few["peak_mib"] + (many["peak_mib"] - few["peak_mib"]) / 9_000 * shards
     lines = [f"{name}: {value:.1f} h" for name, value in hours.items()]
-    print(
-        f"\n{pictures} pictures in shards of {images_a_shard} on {gpus} GPUs (an estimate): {'; '.join(lines)}"
-    )
+    told = "; ".join(lines)
+    print(f"\n{pictures} pictures in shards of {images_a_shard} on {gpus} GPUs, estimated: {told}")
     print(f"driver {mib / 1024:.1f} GiB; what breaks first: {max(hours, key=lambda name: hours[name])}")
     assert min(hours.values()) > 0 and mib > few["peak_mib"]
