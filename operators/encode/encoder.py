@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +21,8 @@ from operators.methods.models import Encoder, Weights
 from operators.pixels.clip_input import Filter
 from operators.rows.registry import Registry
 
+# Models that a process keeps for its other stages: texts and pictures of an ensemble run after each other.
+SHARED = 3
 # Gives the local path of verified weights.
 OpenWeights = Callable[[Weights], str]
 
@@ -113,8 +116,9 @@ def kind_of(encoder: Encoder) -> EncoderKind:
     return KINDS.find(encoder.kind)
 
 
+@lru_cache(maxsize=SHARED)
 def load_encoder(encoder: Encoder, weights_path: str, device: str) -> ImageTextModel:
-    """Build an encoder from a verified checkpoint file.
+    """Build an encoder from a verified checkpoint file, or return the one that this process has built.
 
     Raises:
         ValueError: if the file cannot be read or its parameters do not fit.

@@ -15,12 +15,14 @@ from operators.methods.products import Report, no_report
 from operators.relations import ParseError, Relations, texts_needed
 from operators.rows.records import LOGIT_SCALE, text_features_schema
 
+# Between two reports of progress.
+AT_A_TIME = 1024
+
 
 class EncodeTexts:
     """Operator: prompted strings to text features under one encoder.
 
-    On CPU strings are encoded one at a time, so that a feature does not depend on its neighbours; on a GPU in
-    batches of similar length. Texts that the tokenizer cuts are reported as `texts truncated`.
+    Texts that the tokenizer cuts are reported as `texts truncated`.
     """
 
     def __init__(
@@ -29,19 +31,17 @@ class EncodeTexts:
         *,
         open_weights: OpenWeights,
         device: str = "cpu",
-        texts_per_batch: int = 512,
         report: Report = no_report,
     ) -> None:
         self._model = load_encoder(encoder, open_weights(encoder.weights), device)
-        self._per_batch = texts_per_batch if device != "cpu" else 1
         self._report = report
 
     def encode(self, strings: Iterable[str]) -> dict[str, np.ndarray]:
         """Return the feature (D,) float32, unnormalised, of every distinct string."""
         distinct = sorted(dict.fromkeys(strings), key=len)
         features: dict[str, np.ndarray] = {}
-        for start in range(0, len(distinct), self._per_batch):
-            batch = distinct[start : start + self._per_batch]
+        for start in range(0, len(distinct), AT_A_TIME):
+            batch = distinct[start : start + AT_A_TIME]
             features.update(zip(batch, self._model.encode_texts(batch).numpy(), strict=True))
             self._report("texts encoded", len(batch))
             truncated = self._model.count_truncated(batch)

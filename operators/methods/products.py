@@ -20,7 +20,7 @@ from operators.relations.options import Relations
 from operators.rows.fingerprint import Value, fingerprint, minor_version
 
 # Raise a version when the operator's output changes: tests/unit/operators/methods/test_versions.py.
-VERSIONS = {"masks": 2, "features": 2, "texts": 1, "predictions": 1}
+VERSIONS = {"masks": 3, "features": 2, "texts": 2, "predictions": 1}
 ATTENTION_VERSION = 1
 SLUG_CHARS = 100  # the fingerprint tells products apart, the rest of the name is for people
 LIBRARIES = {

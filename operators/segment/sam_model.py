@@ -20,6 +20,7 @@ from operators.pixels.masks import BoolMasks, remove_small_regions
 from operators.segment.sam_architectures import build_sam
 from operators.segment.sam_attention import fuse_attention
 from operators.weights.state_dict import misfits
+from operators.weights.unset import unset_parameters
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class SegmentAnything:
             ValueError: if there is no such architecture, or the state dict lacks parameters, has others, or
                 has parameters of another shape.
         """
-        sam = build_sam(architecture)
+        with unset_parameters():
+            sam = build_sam(architecture)
         problems = misfits(sam.state_dict(), state_dict)
         if problems:
             raise ValueError(f"not the weights of a SAM {architecture}; {problems}")

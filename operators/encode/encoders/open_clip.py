@@ -15,12 +15,14 @@ from torch import Tensor
 
 from operators.encode.clip_causes import likely_cause
 from operators.encode.encoder import EncoderKind, register
+from operators.encode.text_batches import text_batches
 from operators.encode.word_tokenizer import WordTokenizer
 from operators.foveal import Attention
 from operators.foveal.features import region_features
 from operators.foveal.tower import Pictures, VisionTower
 from operators.methods.models import Encoder, known_words
 from operators.weights.state_dict import misfits, read_state
+from operators.weights.unset import unset_parameters
 
 SCALARS = ("logit_scale", "logit_bias")
 
@@ -99,7 +101,8 @@ class ClipModel:
     """
 
     def __init__(self, encoder: Encoder, weights_path: str, device: str) -> None:
-        model: Any = build_clip(encoder.architecture, encoder.quick_gelu)
+        with unset_parameters():
+            model: Any = build_clip(encoder.architecture, encoder.quick_gelu)
         model.load_state_dict(read_clip_state(weights_path, model))
         # Before the cast: bfloat16 makes 98.9 of exp(ln 100).
         self.logit_scale = float(model.logit_scale.detach().float().exp())
@@ -145,14 +148,20 @@ class ClipModel:
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
         """Encode prompted strings to float32 features (N, D), unnormalised.
 
-        With a causal text tower the padding after the longest text is cut off, which changes nothing but
-        the cost; text beyond the context length is truncated by the tokenizer.
+        With a causal text tower most of the padding is cut off, which changes nothing but the cost; text
+        beyond the context length is truncated by the tokenizer. On CPU a vector does not depend on what is
+        encoded with it (`operators.encode.text_batches`).
         """
-        tokens = self.tokenizer(list(texts)).to(self.device)
-        if not self._causal:
-            return self.model.encode_text(tokens).float().cpu()
-        length = int(tokens.argmax(dim=-1).max()) + 1
-        return self._encode_trimmed(tokens[:, :length]).float().cpu()
+        features_ND = torch.empty(len(texts), self.dimensions)
+        if not texts:
+            return features_ND
+        tokens_NL = self.tokenizer(list(texts)).to(self.device)
+        whole = torch.full_like(tokens_NL[:, 0], tokens_NL.shape[1])
+        lengths_N = tokens_NL.argmax(dim=-1) + 1 if self._causal else whole
+        encode = self._encode_trimmed if self._causal else self.model.encode_text
+        for places, batch in text_batches(tokens_NL, lengths_N):
+            features_ND[places.cpu()] = encode(batch)[: len(places)].float().cpu()
+        return features_ND
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         """Count the texts that do not fit the context: the model does not see their end."""

@@ -60,7 +60,18 @@ def test_the_trimmed_texts_run_fewer_positions(tiny_vit: str, monkeypatch: pytes
     )
     model.encode_texts(["a photo of a cat"])
     model.encode_texts(["word " * 200])
-    assert lengths == [7, 77]  # begin, five words, end; the context length
+    assert lengths == [8, 77]  # begin, five words, end, and what makes it a multiple of 4; the context length
+
+
+def test_a_vector_does_not_depend_on_its_neighbours(tiny_vit: str) -> None:
+    model = model_of(tiny_vit, tiny_models.VIT)
+    texts = [f"{'red ' * (number % 9)}cat {number}" for number in range(150)]
+    alone = torch.stack([model.encode_texts([text])[0] for text in texts])
+    assert alone.std() > 0.01
+    assert torch.equal(model.encode_texts(texts), alone)
+    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model.encode_texts([texts[place] for place in order]), alone[order])
+    assert model.encode_texts([]).shape == (0, model.dimensions)
 
 
 def test_properties(tiny_vit: str, tiny_resnet: str) -> None:
