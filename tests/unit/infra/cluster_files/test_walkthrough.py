@@ -18,7 +18,8 @@ from infra.run.command_line import parse
 from infra.run.options import Options
 
 TEXT = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
-POLICY = json.loads((ROOT / "infra" / "aws" / "policy.json").read_text(encoding="utf-8"))
+AWS = ROOT / "infra" / "aws"
+CLUSTER = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text(encoding="utf-8"))
 
 
 def blocks(language: str) -> list[str]:
@@ -57,9 +58,9 @@ def test_every_recipe_takes_its_options(name: str, arguments: list[str], monkeyp
 def test_ray_takes_the_changes_for_other_clouds(provider: str) -> None:
     (changes,) = (yaml.safe_load(b) for b in blocks("yaml") if b.startswith(f"# {provider}\n"))
     assert changes["provider"]["type"] == provider
-    original = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text(encoding="utf-8"))
-    assert set(changes["available_node_types"]) == set(original["available_node_types"])
-    prepared = prepare_config(original | changes)
+    assert set(changes["available_node_types"]) == set(CLUSTER["available_node_types"])
+    assert "ssm" not in str(changes["setup_commands"])  # that is AWS's
+    prepared = prepare_config(CLUSTER | changes)
     validate_config(prepared)
     types = prepared["available_node_types"]
     assert types["gpu_spot"]["resources"]["GPU"] == types["gpu_on_demand"]["resources"]["GPU"] == 1
@@ -72,21 +73,37 @@ def test_every_file_that_it_names_is_there() -> None:
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
-def test_the_role_writes_to_the_bucket_alone_and_ends_its_own_nodes_alone() -> None:
-    by_name = {statement["Sid"]: statement for statement in POLICY["Statement"]}
-    for statement in by_name.values():
-        for action in statement["Action"]:
-            service, _, what = action.partition(":")
-            assert what != "*"
-            if service == "s3":
-                assert statement["Resource"].startswith("arn:aws:s3:::YOUR-BUCKET")
-            if what.startswith(("Terminate", "Stop")):
-                assert "Condition" in statement
-            if service == "iam":
-                assert all("visual-prompt-bench" in resource for resource in statement["Resource"])
-    name = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text(encoding="utf-8"))["cluster_name"]
-    condition = by_name["TheHeadEndsItsOwnWorkers"]["Condition"]
-    assert condition == {"StringEquals": {"aws:ResourceTag/ray-cluster-name": name}}
+def statements(name: str) -> list[dict]:
+    return json.loads((AWS / f"{name}.json").read_text(encoding="utf-8"))["Statement"]
+
+
+def test_nodes_may_use_the_bucket_the_token_and_the_image_and_nothing_else() -> None:
+    services = set()
+    for statement in statements("policy"):
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        services |= {action.partition(":")[0] for action in actions}
+        assert not any("*" in action for action in actions)
+        if actions != ["ecr:GetAuthorizationToken"]:  # knows no resources
+            assert (statement["Resource"] != "*" and "visual-prompt-bench" in str(statement["Resource"])) or (
+                "YOUR-BUCKET" in statement["Resource"]
+            )
+    assert services == {"s3", "ssm", "ecr"}
+
+
+def test_the_head_starts_and_ends_what_the_cluster_file_names() -> None:
+    name, types = CLUSTER["cluster_name"], CLUSTER["available_node_types"]
+    workers = {kind["node_config"]["InstanceType"] for key, kind in types.items() if key != "head"}
+    by_name = {statement["Sid"]: statement for statement in statements("head")}
+    started = by_name["StartWorkersOfThisClusterAndType"]["Condition"]["StringEquals"]
+    assert started["aws:RequestTag/ray-cluster-name"] == name
+    assert set(started["ec2:InstanceType"]) == workers
+    ended = by_name["TagAndEndItsOwn"]
+    assert ended["Condition"] == {"StringEquals": {"aws:ResourceTag/ray-cluster-name": name}}
+    handed = by_name["HandOutTheWorkersRole"]["Resource"]
+    profiles = {kind["node_config"]["IamInstanceProfile"]["Name"] for k, kind in types.items() if k != "head"}
+    assert {handed.rpartition("/")[2]} == profiles
+    ending = [s["Sid"] for s in by_name.values() if "ec2:TerminateInstances" in s["Action"]]
+    assert ending == ["TagAndEndItsOwn"]
 
 
 def test_the_exit_lines_are_those_of_the_jobs() -> None:
