@@ -16,11 +16,12 @@ import open_clip
 import tiny_models
 import torch
 import torch.nn.functional as F
-from oracle_drawings import Boxes, bump, model_inputs, scaled, width_then_height
 from oracle_relations import related
 from PIL import Image
 from safetensors.torch import load_file
 from segment_anything.utils.amg import remove_small_regions
+
+from infra.bench.plain_drawings import Boxes, bump, model_inputs, scaled, width_then_height
 
 MIN_AREA = 400
 

@@ -1,4 +1,4 @@
-"""What the oracle draws, with Pillow and OpenCV alone, and FALIP's bump over the tokens."""
+"""What the straightforward program draws, with Pillow and OpenCV alone, and FALIP's bump over the tokens."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Boxes = list[list[float]]
 
 def scaled(boxes: Boxes, old: tuple[int, int], new: tuple[int, int]) -> list[np.ndarray]:
     """Scale x, y, w, h boxes to corners in another picture size, in float32."""
-    factors = np.float32([new[0] / old[0], new[1] / old[1]] * 2)
-    return [np.float32([x, y, x + w, y + h]) * factors for x, y, w, h in boxes]
+    factors = np.array([new[0] / old[0], new[1] / old[1]] * 2, np.float32)
+    return [np.array([x, y, x + w, y + h], np.float32) * factors for x, y, w, h in boxes]
 
 
 def bump(box: list[float], size: tuple[int, int], side: int, patch: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def bump(box: list[float], size: tuple[int, int], side: int, patch: int) -> np.n
 def model_inputs(drawing: str, image: Image.Image, boxes: Boxes, side: int, sam: Any) -> torch.Tensor:
     """Draw a code for each box and make the model's input of it."""
     if drawing in NATIVE:
-        pictures = [photograph(drawing, image, box) for box in boxes]
+        pictures: list[Any] = [photograph(drawing, image, box) for box in boxes]
         squashed = [width_then_height(p, (side, side), Image.Resampling.BICUBIC) for p in pictures]
         return torch.stack([normalize(to_tensor(p), MEAN, STD) for p in squashed])
     pictures = canvases(drawing, image, boxes, sam)
@@ -102,8 +102,8 @@ def canvases(drawing: str, image: Image.Image, boxes: Boxes, sam: Any) -> list[n
     pictures = []
     for box, mask in zip(corners, masks, strict=True):
         if drawing.startswith("C"):
-            box = box * np.float32([size[0] / start.width, size[1] / start.height] * 2)
-            box = np.clip(box, 0, np.float32([size[0] - 1, size[1] - 1] * 2))
+            box = box * np.array([size[0] / start.width, size[1] / start.height] * 2, np.float32)
+            box = np.clip(box, 0, np.array([size[0] - 1, size[1] - 1] * 2, np.float32))
             x1, y1, x2, y2 = box
             center = (int(x1 + 0.5 * (x2 - x1)), int(y1 + 0.5 * (y2 - y1)))
             ellipse = (center, (int((x2 - x1) / 2), int((y2 - y1) / 2)), 0, 0, 360)
