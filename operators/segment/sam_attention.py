@@ -86,8 +86,9 @@ def attend_by_head(query: Tensor, key: Tensor, value: Tensor, rows: Tensor, colu
     """
     attended = torch.empty_like(query)
     places = query.shape[2]
+    bias = torch.empty(*rows[:, 0].shape, columns.shape[-1], dtype=rows.dtype, device=rows.device)
     for head in range(query.shape[1]):
-        bias = rows[:, head, ..., :, None] + columns[:, head, ..., None, :]
+        torch.add(rows[:, head, ..., :, None], columns[:, head, ..., None, :], out=bias)
         one = slice(head, head + 1)
         attended[:, one] = functional.scaled_dot_product_attention(
             query[:, one], key[:, one], value[:, one], attn_mask=bias.view(-1, 1, places, places)
