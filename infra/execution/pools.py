@@ -54,8 +54,9 @@ def size_pools(
 ) -> list[Pool]:
     """Size the pools so that every stage of a stream can run at once.
 
-    A stage without a model takes a small share of a CPU. Model stages take an equal share of a GPU where the
-    device is one; otherwise they split the CPUs that are left, `threads` to an actor. A stream whose pools do
+    A stage without a model takes a small share of a CPU, with one actor for each GPU if it keeps state: one
+    alone would be waited for by many. Model stages take an equal share of a GPU where the device is one;
+    otherwise they split the CPUs that are left, `threads` to an actor. A stream whose pools do
     not fit together waits for ever (measured), so on a small machine the shares shrink before that happens.
 
     Args:
@@ -65,14 +66,17 @@ def size_pools(
         items: how many pass through the stream; no pool gets more actors. None if that is not known.
     """
     models = max(1, sum(stage.size == "model" for stage in stages))
+    scorers = 1
     if settings.device == "cpu":
         model = _on_cpus(stages, settings, most, models)
     else:
         least, most_actors = _actors(settings, int(most.gpus))
         model = Pool(least, most_actors, num_gpus=_hundredths(1 / models))
+        scorers = most_actors
     if items is not None and not settings.actors:
         model = replace(model, most_actors=max(1, min(model.most_actors, items)))
-    sizes = {"model": model, "light": Pool(1, 1), "task": Pool(0, 0)}
+    light = Pool(1, max(1, min(scorers, model.most_actors)))
+    sizes = {"model": model, "light": light, "task": Pool(0, 0)}
     return [sizes[stage.size] for stage in stages]
 
 

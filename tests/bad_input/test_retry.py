@@ -78,7 +78,8 @@ def codes(run: BenchmarkOptions) -> Counter[str]:
 
 
 def parts(out: Path) -> dict[str, int]:
-    return {str(p.relative_to(out)): p.stat().st_mtime_ns for p in out.glob("artifacts/**/*.parquet")}
+    made = (p for p in out.glob("artifacts/**/*.parquet") if "counts" not in p.parts)
+    return {str(p.relative_to(out)): p.stat().st_mtime_ns for p in made}
 
 
 def last_counts(out: Path) -> dict[str, int]:

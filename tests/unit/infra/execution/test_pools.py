@@ -58,7 +58,7 @@ def test_on_gpus_every_model_gets_its_share(stages, gpus: int) -> None:
 
 def test_an_autoscaled_cluster_starts_small_and_may_grow() -> None:
     pools = size_pools(STREAMS[2], Settings(device="cuda"), Capacity(64, 8))
-    assert [(p.least_actors, p.most_actors) for p in pools] == [(0, 0), (1, 8), (1, 8), (1, 1)]
+    assert [(p.least_actors, p.most_actors) for p in pools] == [(0, 0), (1, 8), (1, 8), (1, 8)]
     assert needed(pools).gpus == 1
 
 
