@@ -1,4 +1,4 @@
-"""Pillow's Gaussian blur, bit for bit, as integer tensor arithmetic on any device.
+"""Pillow's Gaussian blur: by Pillow itself on a CPU, bit for bit as integer tensor arithmetic elsewhere.
 
 Pillow approximates the Gaussian by three box blurs of fractional width per axis ("extended box blur",
 Gwosdek et al. 2011), each stored back as uint8. Source: visual_prompts spec section 5.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 PASSES = 3
@@ -70,6 +71,19 @@ def gaussian_blur(image_u8: Tensor, sigma_px: float) -> Tensor:
 
 def blur_planes(planes_u8: Tensor, sigma_px: float) -> Tensor:
     """Do what `gaussian_blur` does for planes of one channel, uint8 (..., H, W)."""
+    if planes_u8.device.type != "cpu":
+        return blur_on_device(planes_u8, sigma_px)
+    box_weights(sigma_px)  # refuses what it refuses
+    blurred = planes_u8.clone(memory_format=torch.contiguous_format)
+    if blurred.numel():
+        for plane in blurred.view(-1, *blurred.shape[-2:]):
+            picture = Image.fromarray(plane.numpy()).filter(ImageFilter.GaussianBlur(sigma_px))
+            plane.copy_(torch.from_numpy(np.array(picture)))
+    return blurred
+
+
+def blur_on_device(planes_u8: Tensor, sigma_px: float) -> Tensor:
+    """Do what `blur_planes` does with tensors alone, on any device."""
     weights = box_weights(sigma_px)
     if sigma_px == 0 or planes_u8.numel() == 0:
         return planes_u8.clone()

@@ -30,10 +30,12 @@ class OnFakeGpus(RayExecutor):
     def run(self, title: str, items: Any, stages: Any, totals: Any) -> Iterator[dict[str, Any]]:
         """Send the items through stages whose plan says `cpu`."""
         cpu = replace(self.settings, device="cpu")
-        moved = [
-            replace(s, arguments={**s.arguments, "plan": replace(s.arguments["plan"], settings=cpu)})
-            for s in stages
-        ]
+        moved = []
+        for stage in stages:
+            plans = {
+                name: replace(plan, settings=cpu) for name, plan in stage.arguments.items() if name == "plan"
+            }
+            moved.append(replace(stage, arguments={**stage.arguments, **plans}))
         return super().run(title, items, moved, totals)
 
 
