@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup quickstart test lint format benchmarks clusters retrain readme tree constraints clean
+.PHONY: setup quickstart test lint format bench benchmarks clusters retrain readme tree constraints clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,10 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The job beside a straightforward program: CPU seconds by step, memory, equal answers. Some ten minutes.
+bench: setup
+	$(BIN)/python pipelines/bench.py
 
 benchmarks: setup
 	$(BIN)/python -m pytest -m benchmarks -s

@@ -98,7 +98,7 @@ class PlainProgram:
     Args:
         architecture: of CLIP, by open_clip's name.
         clip_path: its weights, safetensors.
-        sam_architecture: `vit_b`, `vit_l` or `vit_h`.
+        sam_architecture: `vit_b`, `vit_l` or `vit_h`; None where no drawing needs masks.
         sam_path: its weights.
         spent: counts what the steps take.
         keep_images: keep what was encoded of a picture for its next sentence, as one published program can.
@@ -108,8 +108,8 @@ class PlainProgram:
         self,
         architecture: str,
         clip_path: str,
-        sam_architecture: str,
-        sam_path: str,
+        sam_architecture: str | None,
+        sam_path: str | None,
         spent: Spent,
         keep_images: bool = False,
     ) -> None:
@@ -117,9 +117,11 @@ class PlainProgram:
         self._clip = open_clip.create_model(architecture).eval()
         self._clip.load_state_dict(load_file(clip_path))
         self._tokenize = open_clip.get_tokenizer(architecture)
-        sam = sam_model_registry[sam_architecture]()
-        sam.load_state_dict(torch.load(sam_path, weights_only=True))
-        self._sam = PlainSam(sam, self.spent)
+        self._sam = None
+        if sam_architecture and sam_path:
+            sam = sam_model_registry[sam_architecture]()
+            sam.load_state_dict(torch.load(sam_path, weights_only=True))
+            self._sam = PlainSam(sam, self.spent)
         self._kept: dict[tuple[int, str], torch.Tensor] | None = {} if keep_images else None
 
     @torch.no_grad()
@@ -132,7 +134,8 @@ class PlainProgram:
         drawings: Sequence[str],
     ) -> NDArray[np.float32]:
         """Return the distribution over the boxes (rec_scoring spec sections 7 and 8)."""
-        self._sam.forget()
+        if self._sam:
+            self._sam.forget()
         features = torch.stack([self._pictures(image, boxes_xywh, drawing) for drawing in drawings])
         with self.spent.on("texts"):
             prompts = [PROMPT.format(text.lower()) for text in (caption, *negatives)]
