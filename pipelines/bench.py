@@ -20,6 +20,7 @@ import infra
 
 infra.require_packages()
 
+import yaml
 from pydantic import Field
 
 from infra.bench.machine import machine
@@ -39,8 +40,9 @@ from infra.bench.sides import (
 from infra.bench.table import speed_table
 from infra.errors import InputError
 from infra.run.command_line import run_job
+from infra.run.estimate import Throughput, work_of
 from infra.run.options import Exit, Options
-from pipelines.refcoco_full import BenchmarkOptions, run_benchmark
+from pipelines.refcoco_full import BenchmarkOptions, make_plan, run_benchmark
 
 Side = Literal["plain", "plain, pictures kept", "ours"]
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -100,6 +102,7 @@ def bench(options: BenchOptions) -> int:
         "differences": differences,
     }
     (out / "bench.json").write_text(json.dumps(record, indent=1))
+    _write_throughput(out, work, outcomes.get("ours", []))
     (out / "bench.md").write_text(table)
     print(f"\n{table}\nmeasurements: {out / 'bench.json'}; table: {out / 'bench.md'}")
     far = [side for side, (most, decisions) in differences.items() if most > MOST_DIFFERENCE or decisions]
@@ -132,6 +135,23 @@ def _prepare(options: BenchOptions, out: Path) -> Work:
     )
 
 
+def _write_throughput(out: Path, work: Work, outcomes: Sequence[Outcome]) -> None:
+    """Write the pace of the job's steps, for estimates of other runs on this machine."""
+    if not outcomes:
+        return
+    flops = work_of(make_plan(_job(work, out / "nothing")))
+    assert flops is not None
+    steps = {"segment": ("SAM encoder", "SAM decoder"), "encode": ("CLIP pictures",), "texts": ("texts",)}
+    seconds = {
+        step: statistics.median(sum(o.steps.get(name, 0.0) for name in names) for o in outcomes)
+        for step, names in steps.items()
+    }
+    pace = {step: flops[step] / seconds[step] / 1e12 for step in steps if flops[step] and seconds[step]}
+    told = f"{machine()['processor']}, {work.threads} threads, float32"
+    content = Throughput(device=told, tflop_per_s=pace).model_dump(exclude_none=True)
+    (out / "throughput.yaml").write_text(yaml.safe_dump(content))
+
+
 def _measure(side: str, out: Path) -> Outcome:
     """Do one side's work in a process of its own."""
     command = [sys.executable, __file__, "--out", str(out), "--child", side]
@@ -156,24 +176,27 @@ def _ours(work: Work, out: Path, spent: Spent) -> dict[str, list[float]]:
     """Run the job from empty folders."""
     time_models(spent)
     shutil.rmtree(out / "run", ignore_errors=True)
-    status, folder = run_benchmark(
-        BenchmarkOptions(
-            data=work.data,
-            out=str(out / "run"),
-            methods=(work.method,),
-            encoders=(f"{work.architecture}:{work.clip}",),
-            segmenter=f"{work.sam_architecture}:{work.sam}",
-            proposals=("gold",),
-            seeds=(SEED,),
-            limit=work.pictures,
-            threads=work.threads,
-            device="cpu",
-            executor="inline",
-        )
-    )
+    status, folder = run_benchmark(_job(work, out / "run"))
     if status != Exit.COMPLETE or folder is None:
         raise InputError(f"the job ended with exit {int(status)}")
     return answers_of_run(folder)
+
+
+def _job(work: Work, out: Path) -> BenchmarkOptions:
+    """Return the job that does the work."""
+    return BenchmarkOptions(
+        data=work.data,
+        out=str(out),
+        methods=(work.method,),
+        encoders=(f"{work.architecture}:{work.clip}",),
+        segmenter=f"{work.sam_architecture}:{work.sam}",
+        proposals=("gold",),
+        seeds=(SEED,),
+        limit=work.pictures,
+        threads=work.threads,
+        device="cpu",
+        executor="inline",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,7 +6,8 @@ Example: python pipelines/refcoco_full.py --data shards --out out --methods P --
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,6 +29,14 @@ from infra.files import storage
 from infra.run.artifacts import ArtifactStore
 from infra.run.choosing import choose_splits
 from infra.run.command_line import run_job
+from infra.run.estimate import (
+    Throughput,
+    device_hours,
+    error_line,
+    estimate_rows,
+    read_throughput,
+    work_of,
+)
 from infra.run.finish import finish, folder_of_run, recorded_plan
 from infra.run.heartbeat import Heartbeat
 from infra.run.make_missing import make_missing, where
@@ -87,6 +96,8 @@ class BenchmarkOptions(ExecutorOptions):
     """Make parts anew that hold expressions set aside for a cause found while running, not when preparing."""
     plan: bool = False
     """Print the plan and stop."""
+    throughput: str | None = None
+    """YAML file of a measured pace (bench.py writes one); the plan then says how long it takes."""
 
 
 def benchmark(options: BenchmarkOptions) -> int:
@@ -113,7 +124,8 @@ def run_benchmark(options: BenchmarkOptions) -> tuple[Exit, str | None]:
     if options.retry_quarantined:
         plan = redo_quarantined(plan)
     executor = make_executor(options.executor, plan.settings) if plan.pending_shards() else None
-    _check_before_models(plan, executor)
+    pace = read_throughput(options.throughput) if options.throughput else None
+    work = _check_before_models(plan, executor, pace)
     if options.plan:
         return Exit.COMPLETE, None
     for place in (options.out, plan.store.root):
@@ -122,9 +134,12 @@ def run_benchmark(options: BenchmarkOptions) -> tuple[Exit, str | None]:
     counts: dict[str, int] = {}
     if executor:
         require_reachable(_places(options), executor.nodes, options.shared_filesystem)
+        began_s = time.monotonic()
         with Heartbeat(folder, recorded_plan(plan), executor, started):
             make_missing(plan, executor)
         counts = executor.counts
+        if pace and work and (hours := pace.hours(work)):
+            print(error_line(hours, device_hours(executor, time.monotonic() - began_s)), flush=True)
         plan = replace(
             plan, store=ArtifactStore(plan.store.root), redo=frozenset()
         )  # look at the files afresh
@@ -168,14 +183,21 @@ def make_plan(options: BenchmarkOptions) -> Plan:
     )
 
 
-def _check_before_models(plan: Plan, executor: Executor | None) -> None:
-    """Print the plan, and refuse what can be known to fail before a model is loaded."""
+def _check_before_models(
+    plan: Plan, executor: Executor | None, pace: Throughput | None
+) -> Mapping[str, float] | None:
+    """Print the plan, refuse what can be known to fail before a model is loaded, and return what is to
+    compute."""
     require_files(plan.data, plan.needed_files())
-    print(describe(plan, where(plan, executor) if executor else "nothing, all parts exist"), flush=True)
-    if executor:
-        check_words(plan)
-        check_attention(plan.predictions)
-        check_weights(*plan.missing_models())
+    if not executor:
+        print(describe(plan, "nothing, all parts exist"), flush=True)
+        return None
+    work = work_of(plan)
+    print(describe(plan, where(plan, executor), estimate_rows(work, pace)), flush=True)
+    check_words(plan)
+    check_attention(plan.predictions)
+    check_weights(*plan.missing_models())
+    return work
 
 
 def _rows(text: str, masks: MaskSource) -> Sequence[Row]:

@@ -199,12 +199,13 @@ def choose_shards(manifest: Manifest, splits: Sequence[Split], limit: int | None
     return tuple(chosen)
 
 
-def describe(plan: Plan, where: str) -> str:
+def describe(plan: Plan, where: str, more: Sequence[tuple[str, str]] = ()) -> str:
     """Say what a run covers, what exists and what will be made.
 
     Args:
         plan: of the run.
         where: it runs, in a line.
+        more: (name, text) of further lines.
     """
     pending = plan.pending_shards()
     features = [(f, s) for s in pending for f in plan.missing_features(s)]
@@ -222,6 +223,7 @@ def describe(plan: Plan, where: str) -> str:
         ("masks", f"{sum(len(plan.missing_masks(s)) for s in pending)} parts to make"),
         ("texts to encode", f"{len(plan.missing_texts())} caption banks" if plan.missing_texts() else "none"),
         ("artifacts", plan.store.root),
+        *more,
         *((f"encoder {encoder.name}", encoder.told()) for encoder in plan.encoders),
         *(("note", gap) for gap in plan.gaps),
     ]

@@ -7,7 +7,7 @@ point group `visual_prompt_bench.encoders`) that calls `register`. Users then wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -92,6 +92,7 @@ class EncoderKind:
         attention_depth: number of blocks that can have an attention setting; raises ValueError if none can.
         unknown_words: texts with the words in them that a small vocabulary lacks.
         settings_of: fields of `Encoder` that an architecture decides, such as mean and std.
+        flops: floating-point operations of a `view` and of a `token`; None if that is not known.
     """
 
     load: Callable[[Encoder, str, str], ImageTextModel]
@@ -99,6 +100,7 @@ class EncoderKind:
     attention_depth: Callable[[Encoder], int]
     unknown_words: Callable[[Encoder, Sequence[str]], dict[str, list[str]]]
     settings_of: Callable[[str], dict[str, Any]] = lambda _: {}
+    flops: Callable[[Encoder], Mapping[str, float] | None] = lambda _: None
 
 
 KINDS: Registry[EncoderKind] = Registry(

@@ -7,7 +7,7 @@ point group `visual_prompt_bench.segmenters`) that calls `register`. Users then 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -55,11 +55,13 @@ class SegmenterKind:
         require_fits: checks that a file holds the parameters of the segmenter and nothing else, without
             building it in memory; raises ValueError naming what does not fit.
         settings_of: fields of `Segmenter` that an architecture decides, such as frame_px.
+        flops: floating-point operations of a `picture` and of a `box`; None if that is not known.
     """
 
     load: Callable[[Segmenter, str, str], SegmenterModel]
     require_fits: Callable[[Segmenter, str], None]
     settings_of: Callable[[str], dict[str, Any]] = lambda _: {}
+    flops: Callable[[Segmenter], Mapping[str, float] | None] = lambda _: None
 
 
 KINDS: Registry[SegmenterKind] = Registry(

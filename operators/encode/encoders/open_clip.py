@@ -21,6 +21,7 @@ from operators.foveal import Attention
 from operators.foveal.features import region_features
 from operators.foveal.tower import Pictures, VisionTower
 from operators.methods.models import Encoder, known_words
+from operators.weights.flops import count_flops
 from operators.weights.state_dict import misfits, read_state
 from operators.weights.unset import unset_parameters
 
@@ -208,4 +209,15 @@ def _unknown_words(encoder: Encoder, texts: Sequence[str]) -> dict[str, list[str
     return found
 
 
-register("open_clip", EncoderKind(ClipModel, _require_fits, _attention_depth, _unknown_words))
+def _flops(encoder: Encoder) -> dict[str, float]:
+    model: Any = build_clip(encoder.architecture, encoder.quick_gelu, device="meta")
+    size = model.visual.image_size
+    sides_px = size if isinstance(size, tuple) else (size, size)
+    context = make_tokenizer(encoder.architecture).context_length
+    return {
+        "view": count_flops(lambda: model.encode_image(torch.zeros(1, 3, *sides_px))),
+        "token": count_flops(lambda: model.encode_text(torch.zeros(1, context, dtype=torch.long))) / context,
+    }
+
+
+register("open_clip", EncoderKind(ClipModel, _require_fits, _attention_depth, _unknown_words, flops=_flops))

@@ -16,6 +16,7 @@ from operators.segment.sam_architectures import build_sam
 from operators.segment.sam_causes import likely_cause
 from operators.segment.sam_model import SegmentAnything
 from operators.segment.segmenter import SegmenterKind, register
+from operators.weights.flops import count_flops
 from operators.weights.state_dict import misfits, read_state
 
 
@@ -54,4 +55,22 @@ def _require_fits(segmenter: Segmenter, path: str) -> None:
         raise ValueError(f"{path} is for a frame of {found_px} px, expected {segmenter.frame_px} px")
 
 
-register("sam", SegmenterKind(_load, _require_fits))
+def _flops(segmenter: Segmenter) -> dict[str, float]:
+    sam = build_sam(segmenter.architecture, device="meta")
+    side_px, (height, width) = sam.image_encoder.img_size, sam.prompt_encoder.image_embedding_size
+
+    def decode() -> None:
+        sparse, dense = sam.prompt_encoder(points=None, boxes=torch.zeros(1, 1, 4), masks=None)
+        sam.mask_decoder(
+            image_embeddings=torch.zeros(1, sam.prompt_encoder.embed_dim, height, width),
+            image_pe=sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+        )
+
+    encode = count_flops(lambda: sam.image_encoder(torch.zeros(1, 3, side_px, side_px)))
+    return {"picture": encode, "box": count_flops(decode)}
+
+
+register("sam", SegmenterKind(_load, _require_fits, flops=_flops))
