@@ -1,4 +1,4 @@
-"""Estimates: what a plan lacks in floating-point operations, and how long and dear that is at a known pace."""
+"""Estimates: what a plan lacks in floating-point operations, and how long and dear that is at a pace."""
 
 from __future__ import annotations
 
