@@ -18,13 +18,14 @@ from operators.tables.stored_counts import Counts, counts_table, read_counts
 from operators.tasks.task import task_of
 
 SAY_EVERY_S = 30.0
+STATE = b"vpb.state"
 
 
 class Recount:
     """Counts predictions of a plan from its files.
 
-    What was counted is written at a path computed from the parts' names and from what the store says of their
-    content. While that stays, it is read instead of them: two requests a folder, not one a part.
+    What was counted is written beside the parts, with what the store says of their content. While that stays
+    as it is, the counts are read instead of the parts: two requests a folder, not one a part.
 
     Attributes:
         read: parts that were read.
@@ -47,26 +48,29 @@ class Recount:
         Raises:
             StalePart: if a part is damaged or not what its path says.
         """
-        place = self._place(product)
-        store = self._plan.store
-        if store.has(place):
-            try:
-                known = read_counts(store.get(place))
-            except StalePart:  # made anew from what it was counted from
-                pass
-            else:
-                self.remembered += len(self._plan.shards)
-                return known
-        reasons = Reasons()
-        counts = task_of(product).count(self._noted(self._parts(product), reasons))
-        store.put(place, counts_table(counts, reasons.found()))
-        return counts, reasons.found()
-
-    def _place(self, product: Predictions) -> Address:
         names = [self._plan.address(product, shard).name for shard in self._plan.shards]
         stamps = self._plan.store.stamps(product.folder)
-        state = fingerprint([[name, stamps[name]] for name in names])
-        return Address(product.folder.replace(product.kind, "counts", 1), "counts", state)
+        state = fingerprint([stamps[name] for name in names]).encode()
+        place = Address(product.folder.replace(product.kind, "counts", 1), "counts", fingerprint(names))
+        known = self._known(place, state)
+        if known is not None:
+            self.remembered += len(names)
+            return known
+        reasons = Reasons()
+        counts = task_of(product).count(self._noted(self._parts(product), reasons))
+        table = counts_table(counts, reasons.found())
+        self._plan.store.put(place, table.replace_schema_metadata({**table.schema.metadata, STATE: state}))
+        return counts, reasons.found()
+
+    def _known(self, place: Address, state: bytes) -> tuple[Counts, list[Reason]] | None:
+        """Return what was counted of parts with this content."""
+        if not self._plan.store.has(place):
+            return None
+        try:
+            table = self._plan.store.get(place)
+        except StalePart:  # made anew from what it was counted from
+            return None
+        return read_counts(table) if table.schema.metadata.get(STATE) == state else None
 
     def _parts(self, product: Predictions) -> Iterator[pa.Table]:
         addresses = (self._plan.address(product, shard) for shard in self._plan.shards)

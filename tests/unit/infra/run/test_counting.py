@@ -62,6 +62,7 @@ def test_a_part_of_other_content_is_counted_anew(plan: Plan) -> None:
     plan.store.put(plan.address(plan.predictions[0], SHARDS[0]), answers(True, True))
     assert counted(plan) == (3, 2, 0)
     assert counted(plan) == (3, 0, 2)
+    assert len(list(Path(plan.store.root).glob("counts/*/*"))) == 1
 
 
 def test_what_was_remembered_is_for_these_shards_alone(plan: Plan) -> None:
