@@ -136,7 +136,7 @@ def time_models(spent: Spent) -> None:
     from operators.segment import sam_model
     from operators.segment.sam_model import SegmentAnything
 
-    _timed(SegmentAnything, "embed_batch", spent, "SAM encoder")
+    _timed(SegmentAnything, "embed_frames", spent, "SAM encoder")
     _timed(SegmentAnything, "decode", spent, "SAM decoder")
     _timed(sam_model, "remove_small_regions", spent, "small regions")
     _timed(ClipModel, "encode_images", spent, "CLIP pictures")

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.files import storage
-from infra.files.read_ahead import read_ahead
+from operators.rows.read_ahead import read_ahead
 
 DIGEST = b"vpb.digest"
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from infra.files.read_ahead import read_ahead
 from infra.run.artifacts import Address, StalePart
 from infra.run.plan import Plan
 from operators.datasets.facts import Reason
 from operators.methods.products import Predictions
 from operators.rows.fingerprint import fingerprint
+from operators.rows.read_ahead import read_ahead
 from operators.tables.metrics import Reasons
 from operators.tables.stored_counts import Counts, counts_table, read_counts
 from operators.tasks.task import task_of

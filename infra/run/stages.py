@@ -22,6 +22,8 @@ from operators.methods.method import prompted
 from operators.methods.products import Product, Texts
 
 SHARD_INDEX, SHARD = "shard_index", "shard"
+# Beside a GPU: threads of each step of the host, and pictures in one pass of SAM's encoder.
+HOST_THREADS, PICTURES_PER_BATCH = 4, 8
 
 
 def shard_item(shard: Shard) -> dict[str, Any]:
@@ -104,7 +106,10 @@ class SegmentWithSam(MakeParts):
         settle_torch(plan.settings.threads)
         device = plan.settings.device
         return SegmentWithSam(
-            load_segmenter=lambda s: load_segmenter(s, local_file(s.weights), device), report=reporter
+            load_segmenter=lambda s: load_segmenter(s, local_file(s.weights), device),
+            host_threads=_host_threads(device),
+            pictures_per_batch=1 if device == "cpu" else PICTURES_PER_BATCH,
+            report=reporter,
         )
 
     def missing(self, plan: Plan, shard: Shard) -> list[Any]:
@@ -124,6 +129,7 @@ class EncodeWithClip(MakeParts):
             open_weights=local_file,
             device=plan.settings.device,
             views_per_batch=plan.settings.views_per_batch,
+            host_threads=_host_threads(plan.settings.device),
             report=reporter,
         )
 
@@ -186,6 +192,11 @@ def prompted_bank(plan: Plan, part: Texts) -> list[str]:
     from operators.encode.texts import phrases
 
     return phrases(read_parsed_bank(plan.data, split), part.relations, part.template)
+
+
+def _host_threads(device: str) -> int:
+    """Return how many threads may work beside the model; on a CPU they would take its cores."""
+    return 0 if device == "cpu" else HOST_THREADS
 
 
 def settle_torch(threads: int) -> None:

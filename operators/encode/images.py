@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
 from operators.encode.encoder import ImageTextModel, OpenWeights, load_encoder
 from operators.encode.model_input import ModelInput, encode_inputs, model_input
@@ -20,6 +21,7 @@ from operators.pixels.geometry import Boxes
 from operators.pixels.images import ImageError, decode_row
 from operators.pixels.masks import BoolMasks, decode_masks
 from operators.pixels.sam_frame import SAM_FRAME_PX
+from operators.rows.read_ahead import read_ahead
 from operators.rows.records import LOGIT_SCALE, error, features_schema, valid_regions
 
 STAGE = "encode"
@@ -90,6 +92,7 @@ class EncodeWithClip:
         open_weights: gives the local path of verified weights.
         device: torch device.
         views_per_batch: batch size on a GPU.
+        host_threads: that decode pictures beside the model; 0 for none.
         report: called with (event, count) per image and per view, for progress and counters.
     """
 
@@ -99,9 +102,11 @@ class EncodeWithClip:
         open_weights: OpenWeights,
         device: str = "cpu",
         views_per_batch: int = 256,
+        host_threads: int = 0,
         report: Report = no_report,
     ) -> None:
         self._open_weights = open_weights
+        self._host_threads = host_threads
         self._device = device
         self._views_per_batch = views_per_batch if device != "cpu" else 1
         self._report = report
@@ -116,8 +121,10 @@ class EncodeWithClip:
             for p in wanted
         }
         masks: dict[Masks | None, pa.Table] = {p.masks: load(p.masks) for p in wanted if p.masks}
-        for index, row in enumerate(rows.to_pylist()):
-            self._encode_image(index, row, collected, masks)
+        content = rows.to_pylist()
+        pictures = read_ahead(_decoded, content, self._host_threads)
+        for index, (row, picture) in enumerate(zip(content, pictures, strict=True)):
+            self._encode_image(index, row, picture, collected, masks)
             self._report("images encoded", 1)
         for product, result in collected.items():
             result.flush()
@@ -127,6 +134,7 @@ class EncodeWithClip:
         self,
         index: int,
         row: dict[str, Any],
+        picture: Image.Image | ImageError,
         collected: dict[Features, _Collected],
         masks: Mapping[Masks | None, pa.Table],
     ) -> None:
@@ -135,9 +143,12 @@ class EncodeWithClip:
             regions = drawable_regions(row, product.variant)
             key = product.masks, tuple(regions)
             try:
+                if isinstance(picture, ImageError):
+                    raise picture
                 if key not in images:
+                    part = masks.get(product.masks)
                     images[key] = image_views(
-                        row, regions, product.masks, masks.get(product.masks), index, self._device
+                        row, regions, product.masks, part, index, self._device, picture=picture
                     )
                 given = model_input(images[key], product.variant, result.model)
             except ImageError as problem:
@@ -150,6 +161,16 @@ class EncodeWithClip:
         if encoder not in self._models:
             self._models[encoder] = load_encoder(encoder, self._open_weights(encoder.weights), self._device)
         return self._models[encoder]
+
+
+def _decoded(row: dict[str, Any]) -> Image.Image | ImageError:
+    """Decode the picture of a row, or return why that cannot be."""
+    try:
+        picture = decode_row(row)
+        picture.load()  # now, and not where the pixels are first asked for
+        return picture
+    except ImageError as problem:
+        return problem
 
 
 def drawable_regions(row: dict[str, Any], variant: Variant) -> list[int]:
@@ -170,6 +191,7 @@ def image_views(
     part: pa.Table | None,
     index: int,
     device: str = "cpu",
+    picture: Image.Image | None = None,
 ) -> ImageViews:
     """Return what draws some regions of an image row.
 
@@ -180,12 +202,13 @@ def image_views(
         part: of `masks` for the row's shard.
         index: of the row in its shard.
         device: where pixels are computed.
+        picture: of the row, if it is decoded already.
 
     Raises:
         ImageError: if the picture cannot be decoded.
     """
     return ImageViews(
-        decode_row(row),
+        picture or decode_row(row),
         boxes_of(row, regions),
         masks_of=partial(masks_of, row, regions, part, index),
         frame_px=masks.segmenter.frame_px if masks else SAM_FRAME_PX,

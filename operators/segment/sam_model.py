@@ -107,33 +107,62 @@ class SegmentAnything:
         """
         return self.masks_from_boxes(self.embed(image_HWC), boxes_xyxy)
 
+    def raw_masks(
+        self,
+        frames_HWC: Sequence[NDArray[np.uint8]],
+        sizes_hw: Sequence[tuple[int, int]],
+        boxes_xyxy: Sequence[ArrayLike],
+    ) -> list[BoolMasks]:
+        """Return what `segment` does for several images in one encoder pass, small regions and all.
+
+        Args:
+            frames_HWC: images in the frame (`to_frame`).
+            sizes_hw: heights and widths of the images in pixels.
+            boxes_xyxy: of each image, N x 4 in its pixels.
+        """
+        embeddings = self.embed_frames(frames_HWC, sizes_hw)
+        return [self._decoded(e, boxes) for e, boxes in zip(embeddings, boxes_xyxy, strict=True)]
+
+    def cleaned(self, masks_NHW: BoolMasks) -> BoolMasks:
+        """Remove small regions from masks, in place; runs beside the device's work."""
+        if self.min_area_px > 0:
+            for index, mask_HW in enumerate(masks_NHW):
+                masks_NHW[index] = remove_small_regions(mask_HW, self.min_area_px)
+        return masks_NHW
+
     def embed(self, image_HWC: NDArray[np.uint8]) -> ImageEmbedding:
         """Encode one uint8 RGB image."""
         return self.embed_batch([image_HWC])[0]
 
-    @torch.inference_mode()
     def embed_batch(self, images_HWC: Sequence[NDArray[np.uint8]]) -> list[ImageEmbedding]:
         """Encode images of any sizes in one encoder pass."""
         frames = [self.to_frame(image) for image in images_HWC]
-        padded = [self.sam.preprocess(self._tensor_CHW(frame)) for frame in frames]
-        features_NCHW = self.sam.image_encoder(torch.stack(padded))
-        return [
-            ImageEmbedding(features[None], image.shape[:2], frame.shape[:2])
-            for features, image, frame in zip(features_NCHW, images_HWC, frames, strict=True)
-        ]
+        return self.embed_frames(frames, [image.shape[:2] for image in images_HWC])
 
     @torch.inference_mode()
+    def embed_frames(
+        self, frames_HWC: Sequence[NDArray[np.uint8]], sizes_hw: Sequence[tuple[int, int]]
+    ) -> list[ImageEmbedding]:
+        """Encode images that are in the frame already; `sizes_hw` are those of the images."""
+        padded = [self.sam.preprocess(self._tensor_CHW(frame)) for frame in frames_HWC]
+        features_NCHW = self.sam.image_encoder(torch.stack(padded))
+        return [
+            ImageEmbedding(features[None], size_hw, frame.shape[:2])
+            for features, size_hw, frame in zip(features_NCHW, sizes_hw, frames_HWC, strict=True)
+        ]
+
     def masks_from_boxes(self, embedding: ImageEmbedding, boxes_xyxy: ArrayLike) -> BoolMasks:
         """Return one mask per box of an encoded image, boolean N x H x W in the frame."""
+        return self.cleaned(self._decoded(embedding, boxes_xyxy))
+
+    @torch.inference_mode()
+    def _decoded(self, embedding: ImageEmbedding, boxes_xyxy: ArrayLike) -> BoolMasks:
         boxes = sam_frame.boxes_to_frame(boxes_xyxy, embedding.image_size_hw, self.frame_px)
         masks_NHW = np.empty((len(boxes), *embedding.frame_size_hw), dtype=np.bool_)
         for start in range(0, len(boxes), self.boxes_per_batch):
             chunk = slice(start, start + self.boxes_per_batch)
             logits, _ = self.decode_boxes(embedding, boxes[chunk])
             masks_NHW[chunk] = masks_from_logits(logits, self.frame_px, embedding.frame_size_hw).cpu().numpy()
-        if self.min_area_px > 0:
-            for index, mask_HW in enumerate(masks_NHW):
-                masks_NHW[index] = remove_small_regions(mask_HW, self.min_area_px)
         return masks_NHW
 
     @torch.inference_mode()
@@ -175,7 +204,10 @@ class SegmentAnything:
         return logits_NMHW, iou_NM
 
     def _tensor_CHW(self, image_HWC: NDArray[np.uint8]) -> torch.Tensor:
-        return torch.as_tensor(image_HWC, device=self.sam.device).permute(2, 0, 1)
+        pixels = torch.as_tensor(image_HWC)
+        if self.sam.device.type == "cuda":  # the copy then runs beside what the device computes
+            pixels = pixels.pin_memory().to(self.sam.device, non_blocking=True)
+        return pixels.to(self.sam.device).permute(2, 0, 1)
 
 
 def masks_from_logits(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,6 +44,28 @@ class SegmenterModel(Protocol):
 
     def regions_on_grid(self, image_HWC: NDArray[np.uint8], settings: GridSettings) -> Sequence[GridProposal]:
         """Propose regions at a grid of points, best predicted IoU first; possibly none."""
+
+
+@runtime_checkable
+class BatchedSegmenter(Protocol):
+    """What a segmenter may offer besides, so that a GPU does not wait for the host: `segment` in three steps.
+
+    `to_frame` and `cleaned` run in other threads, beside `raw_masks` of other pictures.
+    """
+
+    def to_frame(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize an image to the frame."""
+
+    def raw_masks(
+        self,
+        frames_HWC: Sequence[NDArray[np.uint8]],
+        sizes_hw: Sequence[tuple[int, int]],
+        boxes_xyxy: Sequence[ArrayLike],
+    ) -> list[BoolMasks]:
+        """Return the masks of several images at once, on the device."""
+
+    def cleaned(self, masks_NHW: BoolMasks) -> BoolMasks:
+        """Return the masks as `segment` does."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import pyarrow as pa
 from plan_at_scale import SPLIT, plan
 
 from infra.dataset.shards import Shard
-from infra.files.read_ahead import read_ahead
 from infra.run.artifacts import ArtifactStore
 from infra.run.counting import Recount
+from operators.rows.read_ahead import read_ahead
 from operators.rows.records import PREDICTIONS
 
 REGIONS, EXPRESSIONS = 8, 5

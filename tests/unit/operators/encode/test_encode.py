@@ -37,7 +37,7 @@ def rows(images: int = 2) -> pa.Table:
     return pa.Table.from_pylist(content, schema=IMAGE_ROW)
 
 
-def encoded(folder: str, drawing: Variant) -> tuple[np.ndarray, Counter[str]]:
+def encoded(folder: str, drawing: Variant, **settings: int) -> tuple[np.ndarray, Counter[str]]:
     """Return features (images, valid regions, D) of the tiny model, and what was reported."""
     weights = Weights(source="/x", sha256="0" * 64, label="tiny")
     encoder = Encoder(
@@ -47,6 +47,7 @@ def encoded(folder: str, drawing: Variant) -> tuple[np.ndarray, Counter[str]]:
     operator = EncodeWithClip(
         open_weights=lambda _: f"{folder}/open_clip_model.safetensors",
         report=lambda event, count: counts.update({event: count}),
+        **settings,
     )
     product = Features(variant=drawing, encoder=encoder)
     ((_, part),) = operator(rows(), [product], lambda _: pytest.fail("nothing to load"))
@@ -60,6 +61,12 @@ def test_the_raw_image_is_encoded_once(tiny_vit: str) -> None:
     assert (features == features[:, :1]).all()
     assert not np.array_equal(features[0], features[1])
     assert counts == {"images encoded": 2, "views encoded": 2}
+
+
+def test_pictures_that_were_decoded_ahead_give_the_same(tiny_vit: str) -> None:
+    alone, ahead = (encoded(tiny_vit, variant("crop"), host_threads=threads) for threads in (0, 3))
+    assert np.array_equal(alone[0], ahead[0])
+    assert alone[1] == ahead[1]
 
 
 def test_drawings_are_encoded_once_a_region(tiny_vit: str) -> None:

@@ -10,6 +10,7 @@ from operators.pixels.masks import remove_small_regions, tight_boxes_xyxy
 from operators.segment.grid_proposals import grid_proposals
 from operators.segment.proposals import GridSettings
 from operators.segment.sam_model import SegmentAnything
+from operators.segment.segmenter import BatchedSegmenter
 from operators.weights.recipe_weights import fill_state_dict
 
 FRAME_PX = 64
@@ -118,6 +119,19 @@ def test_images_of_several_sizes_share_an_encoder_pass(sam, image_HWC):
         alone = segmenter.embed(image)
         assert embedding.frame_size_hw == alone.frame_size_hw
         torch.testing.assert_close(embedding.features_1CHW, alone.features_1CHW, rtol=1e-4, atol=1e-5)
+
+
+def test_the_three_steps_give_what_one_call_gives(sam, image_HWC):
+    segmenter = SegmentAnything(sam, min_area_px=50)
+    assert isinstance(segmenter, BatchedSegmenter)
+    images = [image_HWC, np.ascontiguousarray(image_HWC[:, :50])]
+    frames = [segmenter.to_frame(image) for image in images]
+    boxes = [BOXES_XYXY, BOXES_XYXY[:2]]
+    raw = segmenter.raw_masks(frames, [image.shape[:2] for image in images], boxes)
+    for image, box, masks in zip(images, boxes, raw, strict=True):
+        expected = segmenter.segment(image, box)
+        assert not np.array_equal(masks, expected)
+        assert (segmenter.cleaned(masks) == expected).mean() > 0.999  # borders follow the last bits of logits
 
 
 def test_half_precision_encoder_still_gives_float32_embeddings(image_HWC):

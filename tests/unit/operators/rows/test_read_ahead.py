@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from infra.files.read_ahead import read_ahead
+from operators.rows.read_ahead import read_ahead
 
 
 def test_in_order_and_several_at_a_time() -> None:

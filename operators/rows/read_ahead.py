@@ -1,4 +1,4 @@
-"""Many small requests at a time where each mostly waits, in order and with little held."""
+"""Many things at a time where each mostly waits or leaves the interpreter, in order and with little held."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ def read_ahead(action: Callable[[T], R], items: Iterable[T], requests: int = REQ
     Args:
         action: safe to call from several threads.
         items: read as far as needed.
-        requests: under way at a time; as many results are held at most.
+        requests: under way at a time; as many results are held at most. 0 does one after the other in the
+            caller's thread.
 
     Raises:
         Exception: the first of the action's, in the order of the items; the others are left.
     """
+    if not requests:
+        yield from map(action, items)
+        return
     with ThreadPoolExecutor(requests) as threads:
         waiting: deque[Future[R]] = deque()
         try:
