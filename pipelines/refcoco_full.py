@@ -88,7 +88,8 @@ class BenchmarkOptions(ExecutorOptions):
     """Seeds of the caption draw of S; tables print mean and spread."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Stop after this many images, rounded up to whole shards."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """Of the models; `auto` is bfloat16 on a GPU and float32 on a CPU. Part of every fingerprint."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.001
     """Share of expressions that may be set aside before the job ends with exit 3."""
@@ -160,6 +161,7 @@ def make_plan(options: BenchmarkOptions) -> Plan:
     Raises:
         InputError: for unknown names, missing files, or data that lacks what is asked for.
     """
+    options = _with_dtype(options)
     manifest = read_manifest(options.data)
     splits = choose_splits(manifest, options.data, options.datasets, options.splits)
     rows = [row for text in options.methods for row in _rows(text, options.masks)]
@@ -181,6 +183,14 @@ def make_plan(options: BenchmarkOptions) -> Plan:
             *silent_choices(dict.fromkeys(encoder for p in predictions for encoder in p.encoders)),
         ),
     )
+
+
+def _with_dtype(options: BenchmarkOptions) -> BenchmarkOptions:
+    """Settle `--dtype auto` by where the models will run."""
+    if options.dtype != "auto":
+        return options
+    device = make_executor(options.executor, options.settings(options.device)).settings.device
+    return options.model_copy(update={"dtype": "float32" if device == "cpu" else "bfloat16"})
 
 
 def _check_before_models(

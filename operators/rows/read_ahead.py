@@ -12,14 +12,16 @@ R = TypeVar("R")
 REQUESTS = 16
 
 
-def read_ahead(action: Callable[[T], R], items: Iterable[T], requests: int = REQUESTS) -> Iterator[R]:
+def read_ahead(
+    action: Callable[[T], R], items: Iterable[T], requests: int = REQUESTS, ahead: int = 0
+) -> Iterator[R]:
     """Yield what an action gives for every item, in their order, with later ones under way.
 
     Args:
         action: safe to call from several threads.
         items: read as far as needed.
-        requests: under way at a time; as many results are held at most. 0 does one after the other in the
-            caller's thread.
+        requests: under way at a time. 0 does one after the other in the caller's thread.
+        ahead: more that wait for their turn, or for the caller, which may take several at a time.
 
     Raises:
         Exception: the first of the action's, in the order of the items; the others are left.
@@ -32,7 +34,7 @@ def read_ahead(action: Callable[[T], R], items: Iterable[T], requests: int = REQ
         try:
             for item in items:
                 waiting.append(threads.submit(action, item))
-                if len(waiting) >= requests:
+                if len(waiting) >= requests + ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -84,9 +84,10 @@ class SegmentWithSam:
             if product.segmenter not in self._segmenters:
                 self._segmenters[product.segmenter] = self._load_segmenter(product.segmenter)
             sam = self._segmenters[product.segmenter]
-            pictures = read_ahead(partial(_decoded, sam), rows.to_pylist(), self._host_threads)
-            segmented = self._segmented(sam, pictures)
-            finished = read_ahead(partial(_finished, sam), segmented, self._host_threads)
+            # The model takes a batch and leaves a batch: so many lie before it and behind it.
+            beside = {"requests": self._host_threads, "ahead": self._pictures_per_batch}
+            pictures = read_ahead(partial(_decoded, sam), rows.to_pylist(), **beside)
+            finished = read_ahead(partial(_finished, sam), self._segmented(sam, pictures), **beside)
             yield product, pa.Table.from_pylist([self._told(row) for row in finished], schema=MASKS)
 
     def _segmented(self, sam: SegmenterModel, pictures: Iterator[_Picture]) -> Iterator[_Picture]:

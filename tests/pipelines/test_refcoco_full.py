@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import oracle
@@ -20,6 +22,7 @@ import pytest
 import infra.run.stages
 import pipelines.refcoco_full
 from infra.dataset.shards import read_manifest, read_shard
+from infra.execution.settings import Settings
 from infra.run.command_line import run_job
 from infra.run.options import Exit
 from operators.rows.records import valid_regions
@@ -210,6 +213,25 @@ def test_tables_do_not_depend_on_executor_actors_or_shard_size(
         for n in ("inline", "ray")
     )
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", "float32"), ("cuda", "bfloat16")])
+def test_auto_is_half_precision_where_models_run_on_a_gpu(
+    device: str, dtype: str, data, tiny_vit, tiny_sam, tmp_path: Path, monkeypatch
+) -> None:
+    asked: list[str] = []
+
+    def executor(name: str, settings: Settings) -> SimpleNamespace:
+        asked.append(settings.device)
+        return SimpleNamespace(settings=replace(settings, device=device))
+
+    monkeypatch.setattr(pipelines.refcoco_full, "make_executor", executor)
+    given = options(data(2), tmp_path, (tiny_vit,), methods=("D4",), segmenter=tiny_sam)
+    (made, *_) = make_plan(given.model_copy(update={"dtype": "auto"})).predictions
+    assert asked == ["auto"]
+    assert {model.dtype for model in made.models} == {dtype} and len(made.models) == 2
+    (plain, *_) = make_plan(given).predictions
+    assert (plain.fingerprint == made.fingerprint) == (dtype == "float32")
 
 
 def test_a_finished_run_imports_neither_ray_nor_torch(data, tiny_vit, tmp_path: Path, run_recipe) -> None:
