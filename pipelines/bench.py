@@ -25,7 +25,6 @@ from pydantic import Field
 
 from infra.bench.machine import machine
 from infra.bench.pictures import make_pictures
-from infra.bench.plain_program import Spent
 from infra.bench.sides import (
     SEED,
     Outcome,
@@ -37,6 +36,7 @@ from infra.bench.sides import (
     read_outcome,
     time_models,
 )
+from infra.bench.spent import Spent
 from infra.bench.table import speed_table
 from infra.errors import InputError
 from infra.run.command_line import run_job

@@ -21,14 +21,12 @@ from pydantic import Field
 
 from infra.dataset.scenes import prepare_scenes
 from infra.files import storage
-from infra.readme.quickstart import write_readme
 from infra.run.command_line import run_job
 from infra.run.options import ExecutorOptions, Exit
 from operators.methods.catalog import NAMED
 from operators.methods.method import PHOTO
 from operators.prompts import registered_prompts
 from pipelines.refcoco_full import BenchmarkOptions, run_benchmark
-from pipelines.report import write_report
 
 METHODS = ("I", "P", "C1", "D4", "P|D4", "P|D4,S", "P|D4,R", "I+FA")
 CLIP, SAM = "clip-shapes", "sam-shapes"
@@ -68,8 +66,12 @@ def quickstart(options: QuickstartOptions) -> int:
         )
     )
     if run is not None and status != Exit.INCOMPLETE:
+        from pipelines.report import write_report  # with Matplotlib, which --help need not wait for
+
         print(f"report: {write_report(run)}")
         if options.readme:
+            from infra.readme.quickstart import write_readme
+
             write_readme(options.readme, run)
     print(
         f"all of it took {time.monotonic() - started_s:.0f} s; accuracies are of tiny models on drawn shapes"

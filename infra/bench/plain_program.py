@@ -7,10 +7,7 @@ on the caption and those that are subtracted. Nothing of this project draws, enc
 
 from __future__ import annotations
 
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import open_clip
@@ -24,25 +21,10 @@ from segment_anything.modeling import Sam
 from segment_anything.utils.amg import remove_small_regions
 
 from infra.bench.plain_drawings import Boxes, model_inputs, scaled, width_then_height
+from infra.bench.spent import Spent
 
 MIN_AREA_PX = 400
 PROMPT = "a photo of {}"
-
-
-class Spent:
-    """CPU seconds by step."""
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def on(self, step: str) -> Iterator[None]:
-        """Count what the block takes, all threads together."""
-        began_s = time.process_time()
-        try:
-            yield
-        finally:
-            self.seconds[step] += time.process_time() - began_s
 
 
 class PlainSam:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
-from infra.bench.plain_program import PlainProgram, Spent
+from infra.bench.spent import Spent
 from infra.dataset.shards import read_bank, read_manifest, read_shard
 from infra.run.record import read_run
 from operators.methods.method import Subtraction
@@ -90,6 +89,10 @@ def measured(act: Callable[[Spent], dict[str, list[float]]]) -> Outcome:
 
 def plain_answers(work: Work, spent: Spent, keep_images: bool) -> dict[str, list[float]]:
     """Answer with the straightforward program."""
+    import torch
+
+    from infra.bench.plain_program import PlainProgram
+
     torch.set_num_threads(work.threads)
     program = PlainProgram(
         work.architecture, work.clip, work.sam_architecture, work.sam, spent, keep_images=keep_images

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from infra.bench.plain_program import PROMPT, PlainProgram, Spent
+from infra.bench.plain_program import PROMPT, PlainProgram
+from infra.bench.spent import Spent
 from operators.encode.encoders.open_clip import build_clip
 from operators.weights.recipe_weights import fill_state_dict
 

@@ -9,8 +9,8 @@ import pytest
 
 from infra.bench.machine import machine
 from infra.bench.pictures import SIZE_WH, make_pictures
-from infra.bench.plain_program import Spent
 from infra.bench.sides import Outcome, Work, _questions, largest_difference
+from infra.bench.spent import Spent
 from infra.bench.table import speed_table
 from infra.dataset.shards import read_bank, read_manifest, read_shard
 from infra.run.options import Exit
