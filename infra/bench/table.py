@@ -28,7 +28,8 @@ def speed_table(
     rows.append(_row("peak memory, MiB", outcomes, None, lambda o: o.peak_mib))
     told = [f"{most:.1e}, {decisions}" for most, decisions in differences.values()]
     rows.append(["largest difference, other decisions", *told])
-    head = [f"{work.method}, {work.pictures} pictures, {work.threads} threads", *outcomes]
+    method = work.method.replace("|", "\\|")
+    head = [f"{method}, {work.pictures} pictures, {work.threads} threads", *outcomes]
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
