@@ -6,6 +6,7 @@ Example: python pipelines/submit.py -- python pipelines/refcoco_full.py --data s
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shlex
 import sys
@@ -58,7 +59,8 @@ def submit(options: SubmitOptions, command: Sequence[str]) -> int:
     """Submit the command and return its exit status.
 
     Raises:
-        InputError: if there is no command, too much to upload, no such variable, or nobody at the address.
+        InputError: if there is no command, too much to upload, no such variable, nobody at the address, or no
+            token for it.
     """
     from infra.execution.upload import measure_upload
 
@@ -93,10 +95,17 @@ def runtime_env(options: SubmitOptions) -> dict[str, Any]:
 
 
 def _run(options: SubmitOptions, entrypoint: str, environment: dict[str, Any]) -> int:
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobStatus, JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.WARNING)  # a line for every .gitignore, otherwise
     try:
         client = JobSubmissionClient(options.address)
+    except AuthenticationError as problem:
+        raise InputError(
+            f"--address {options.address}: the cluster wants its token: export RAY_AUTH_MODE=token, with the "
+            f"token in ~/.ray/auth_token ({str(problem).splitlines()[0]})"
+        ) from problem
     except (ConnectionError, RuntimeError) as problem:
         raise InputError(f"--address {options.address}: no cluster answers there ({problem})") from problem
     job = client.submit_job(entrypoint=entrypoint, runtime_env=environment)

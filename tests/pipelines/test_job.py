@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ray.exceptions import AuthenticationError
 
 from infra.run.command_line import run_job
 from infra.run.options import Exit
@@ -65,6 +66,15 @@ def test_submit_says_what_goes_and_ends_with_the_status_of_the_job(ray_cluster) 
 def test_submit_refuses(arguments: list[str], expected: str, capsys) -> None:
     assert submit_main(arguments) == Exit.BAD_INPUT
     assert expected in capsys.readouterr().err
+
+
+def test_submit_without_the_token_of_the_cluster(monkeypatch, capsys) -> None:
+    def refuse(address: str) -> None:
+        raise AuthenticationError("Unauthorized: Missing authentication token")
+
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", refuse)
+    assert submit_main(["--address", "http://head:8265", "--", "x"]) == Exit.BAD_INPUT
+    assert "export RAY_AUTH_MODE=token, with the token in ~/.ray/auth_token" in capsys.readouterr().err
 
 
 def last_line_of_the_job(finished: subprocess.CompletedProcess[str]) -> str:
